@@ -1,1 +1,7 @@
-//! x
+//! Crewcall.
+pub mod engine;
+pub mod model;
+pub mod provider;
+pub mod security;
+pub mod spec;
+pub mod store;

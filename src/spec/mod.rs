@@ -9,7 +9,7 @@ mod units;
 pub use names::{ClusterName, GroupName, NameError, Namespace};
 pub use types::{
     ApiVersion, ClusterSpec, ComputeCluster, DaskSpec, Ec2Spec, EngineSpec, EnvironmentSpec, Kind,
-    KubernetesSpec, LocalSpec, Metadata, ProviderKind, ProviderSpec, SchedulerSpec, Size, TimeLimit,
-    WaitFor, WorkerGroupSpec,
+    KubernetesSpec, LocalSpec, Metadata, ProviderKind, ProviderSpec, SchedulerSpec, Size, TimeLimit, WaitFor,
+    WorkerGroupSpec,
 };
 pub use units::{Cpu, Memory, Span, UnitError};

@@ -10,21 +10,14 @@ fn check(kind: &'static str, text: &str, max: usize) -> Result<(), NameError> {
         "is empty".to_owned()
     } else if text.len() > max {
         format!("has {} characters; the most is {max}", text.chars().count())
-    } else if let Some(odd) = text
-        .chars()
-        .find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-'))
-    {
+    } else if let Some(odd) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
         format!("contains {odd:?}; only a-z, 0-9 and '-' are allowed")
     } else if text.starts_with('-') || text.ends_with('-') {
         "starts or ends with '-'".to_owned()
     } else {
         return Ok(());
     };
-    Err(NameError {
-        kind,
-        text: text.chars().take(80).collect(),
-        problem,
-    })
+    Err(NameError { kind, text: text.chars().take(80).collect(), problem })
 }
 
 /// A name that breaks its rule.

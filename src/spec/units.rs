@@ -47,9 +47,7 @@ const MEMORY_UNITS: [(&str, u64); 10] = [
 /// Splits `12.5 GiB` into (`12.5`, `GiB`).
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
 }
 
@@ -86,14 +84,13 @@ impl FromStr for Memory {
         let (number, unit) = split(text);
         let unit = unit.strip_suffix('B').unwrap_or(unit);
         let factor = MEMORY_UNITS.iter().find(|(name, _)| *name == unit);
-        factor
-            .and_then(|(_, factor)| scaled(number, *factor))
-            .and_then(Self::from_bytes)
-            .ok_or_else(|| UnitError {
+        factor.and_then(|(_, factor)| scaled(number, *factor)).and_then(Self::from_bytes).ok_or_else(|| {
+            UnitError {
                 what: "amount of memory",
                 text: text.chars().take(80).collect(),
                 expected: "write it as 2GiB, 500MB or 2Gi",
-            })
+            }
+        })
     }
 }
 
@@ -142,11 +139,7 @@ impl FromStr for Cpu {
 
 impl fmt::Display for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&if self.0.is_multiple_of(1000) {
-            (self.0 / 1000).to_string()
-        } else {
-            format!("{}m", self.0)
-        })
+        f.pad(&if self.0.is_multiple_of(1000) { (self.0 / 1000).to_string() } else { format!("{}m", self.0) })
     }
 }
 
@@ -155,11 +148,7 @@ impl Span {
 
     /// From whole seconds; `None` for 0 and for more than ten years.
     pub const fn from_seconds(seconds: u64) -> Option<Self> {
-        if seconds > 0 && seconds <= Self::MAX_SECONDS {
-            Some(Self(seconds))
-        } else {
-            None
-        }
+        if seconds > 0 && seconds <= Self::MAX_SECONDS { Some(Self(seconds)) } else { None }
     }
 
     /// As the standard library has it.

@@ -1,0 +1,5 @@
+//! Dask: how scheduler and workers are started, and how the scheduler is asked.
+
+mod launch;
+
+pub use launch::{DaskLaunch, DaskRole, SchedulerArguments, WorkerArguments};

@@ -1,0 +1,158 @@
+//! The durable part of what the controller has decided: intents, drains, failures.
+//!
+//! A ledger is written before the calls that follow from it, so that a restart repeats the same
+//! calls under the same names.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Incarnation, NodeId, NodeName, Slot, TemplateHash};
+use crate::spec::{ClusterName, GroupName};
+
+/// What was decided and may have been begun.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// Whether the anchor was made.
+    #[serde(default)]
+    pub anchor: Anchoring,
+    /// Failures to make the anchor.
+    #[serde(default, skip_serializing_if = "Failures::is_none")]
+    pub anchor_failures: Failures,
+    /// By group; the scheduler is a group of one.
+    #[serde(default)]
+    pub groups: BTreeMap<GroupName, GroupLedger>,
+    /// Whether the coming end was announced.
+    #[serde(default)]
+    pub end_announced: bool,
+}
+
+/// How far the anchor is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Anchoring {
+    /// Asked for, not yet seen.
+    #[default]
+    Intended,
+    /// Seen.
+    Made,
+}
+
+/// The slots of one group.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupLedger {
+    /// Every slot that was ever filled; an entry stays when the slot is empty, so that no name is
+    /// used twice.
+    #[serde(default)]
+    pub slots: BTreeMap<Slot, SlotEntry>,
+    /// What failed lately.
+    #[serde(default, skip_serializing_if = "Failures::is_none")]
+    pub failures: Failures,
+    /// The generation at which a scale-down was given up for want of a recipient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_at_generation: Option<u64>,
+}
+
+/// The newest filling of a slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SlotEntry {
+    /// Which filling this is.
+    pub incarnation: Incarnation,
+    /// How far it is.
+    pub stage: Stage,
+    /// Since when it is in this stage.
+    pub since: Timestamp,
+    /// What it is made from.
+    pub template: TemplateHash,
+    /// Since when the scheduler no longer sees a worker that it saw before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen_since: Option<Timestamp>,
+}
+
+/// How far a slot's node is, as far as a restart must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// The slot is empty. A node of this name that still exists is to be removed.
+    Vacant,
+    /// The creating call may have been made.
+    Intended,
+    /// The provider has it.
+    Launched,
+    /// The engine has seen it.
+    Registered,
+    /// It hands its data over, to be removed.
+    Draining(DrainReason),
+}
+
+/// Why a node is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DrainReason {
+    /// Its group has too many.
+    ScaleDown,
+    /// Its template was changed, and its successor is there.
+    Rolled,
+    /// Its group was taken out of the document.
+    GroupRemoved,
+}
+
+/// What failed in a row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failures {
+    /// Failures since the last success, those of one moment counted once.
+    pub streak: u32,
+    /// The newest.
+    pub last: Option<FailureNote>,
+}
+
+/// One failure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureNote {
+    /// When.
+    pub at: Timestamp,
+    /// Which node, if one.
+    pub node: Option<NodeName>,
+    /// What, for a person.
+    pub message: String,
+}
+
+impl Failures {
+    /// Whether nothing has failed lately.
+    pub fn is_none(&self) -> bool {
+        self.streak == 0 && self.last.is_none()
+    }
+}
+
+impl SlotEntry {
+    /// Whether the slot's node counts towards its group's size.
+    pub fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Intended | Stage::Launched | Stage::Registered)
+    }
+
+    /// Whether the slot's node hands its data over.
+    pub fn is_draining(&self) -> bool {
+        matches!(self.stage, Stage::Draining(_))
+    }
+
+    /// Moves on to another stage.
+    pub fn enter(&mut self, stage: Stage, now: Timestamp) {
+        self.stage = stage;
+        self.since = now;
+        self.unseen_since = None;
+    }
+}
+
+impl GroupLedger {
+    /// The node that fills `slot` now, or filled it last.
+    pub fn node(&self, cluster: &ClusterName, group: &GroupName, slot: Slot) -> Option<NodeId> {
+        let entry = self.slots.get(&slot)?;
+        Some(NodeId { cluster: cluster.clone(), group: group.clone(), slot, incarnation: entry.incarnation })
+    }
+}

@@ -1,0 +1,23 @@
+//! What the parts of Crewcall tell each other: ids, nodes, observations, conditions, events.
+//!
+//! Pure data; nothing here reads a file, a clock or the environment.
+
+mod cluster;
+mod condition;
+mod context;
+mod engine_status;
+mod event;
+mod ids;
+mod ledger;
+mod node;
+mod observed;
+
+pub use cluster::{ClusterKey, ClusterRecord, EndReason, Ending, Presence, Progress, RECORD_FORMAT, Wanted};
+pub use condition::{Condition, ConditionKind, ConditionStatus, Phase};
+pub use context::{CallerContext, CallerEnvironment, Interpreter, SoftwareVersions};
+pub use engine_status::{Demand, Departure, EngineStatus, WorkerState, WorkerStatus};
+pub use event::{Event, EventKind, Severity};
+pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, Slot, TemplateHash};
+pub use ledger::{Anchoring, DrainReason, FailureNote, Failures, GroupLedger, Ledger, SlotEntry, Stage};
+pub use node::{NodeId, Role};
+pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode};

@@ -1,0 +1,98 @@
+//! What a provider sees of a cluster: the truth that plans start from.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{NodeId, TemplateHash};
+
+/// Everything of one cluster that its provider has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The first object made and the last removed.
+    pub anchor: AnchorState,
+    /// Nodes in every state that the provider still remembers.
+    pub nodes: Vec<ObservedNode>,
+}
+
+/// Whether a cluster's anchor exists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AnchorState {
+    /// It does not.
+    #[default]
+    Absent,
+    /// It does.
+    Present,
+    /// It is being removed.
+    Ending,
+}
+
+/// One node as its provider sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObservedNode {
+    /// Who it is.
+    pub id: NodeId,
+    /// What it was made from.
+    pub template: TemplateHash,
+    /// Whether it runs.
+    pub state: NodeState,
+    /// Where it listens; for a scheduler, the endpoint of the cluster.
+    pub address: Option<String>,
+    /// The link to its dashboard.
+    pub dashboard: Option<String>,
+    /// The last lines of its log, when it has ended.
+    pub last_log: Vec<String>,
+}
+
+/// Whether a node runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NodeState {
+    /// Asked for, not running yet; why not, as the provider says it.
+    Pending(Option<String>),
+    /// Runs.
+    Running,
+    /// Told to end.
+    Ending,
+    /// Has ended.
+    Ended(Exit),
+}
+
+/// How a node ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// When.
+    pub at: Timestamp,
+    /// The exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Why, where the provider knows more than the code says.
+    pub reason: Option<String>,
+}
+
+impl Exit {
+    /// The exit code of a worker that could not hand all its data over.
+    pub const DRAIN_NOT_CLEAN: i32 = 76;
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.reason, self.signal, self.code) {
+            (Some(reason), _, _) => f.write_str(reason),
+            (None, Some(signal), _) => write!(f, "ended by signal {signal}"),
+            (None, None, Some(code)) => write!(f, "exit code {code}"),
+            (None, None, None) => f.write_str("ended, nobody saw how"),
+        }
+    }
+}
+
+impl ObservedNode {
+    /// Whether it holds a place: it runs, or will.
+    pub fn is_alive(&self) -> bool {
+        match self.state {
+            NodeState::Pending(_) | NodeState::Running => true,
+            NodeState::Ending | NodeState::Ended(_) => false,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What every provider must be able to do.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{
+        CallerContext, CallerEnvironment, ClusterKey, ClusterUid, Interpreter, NodeId, NodeName, Observed,
+        Role, TemplateHash,
+    },
+    security::Identity,
+    spec::{ClusterName, ComputeCluster},
+};
+
+/// Where clusters run.
+///
+/// # Guarantees asked of an implementation
+/// - Every call may be repeated at any time, also after a crash of the caller in the middle of it.
+/// - What a creating call makes carries its identity from that call on.
+/// - A call has a bound of its own; what it leaves behind when it fails is said by
+///   [`ProviderError::residue`].
+///
+/// Providers decide nothing: what to make, when to try again and what to give up on is `plan`'s.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What this provider is like; constant.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Resolves what a new cluster needs before anything of it is stored: the software environment.
+    /// Leaves nothing behind but caches. Reports its steps to `progress`.
+    async fn prepare(
+        &self,
+        cluster: &ComputeCluster,
+        caller: &Caller,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<Prepared, ProviderError>;
+
+    /// All that exists of a cluster.
+    async fn observe(&self, cluster: &ClusterKey) -> Result<Observed, ProviderError>;
+
+    /// Makes the cluster's anchor, if it is not there yet.
+    async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError>;
+
+    /// Starts nodes, each at most once for its name. One that exists, or existed, is left as it is.
+    /// Returns what could not be started; the others were.
+    async fn ensure_nodes(&self, request: &NodesRequest) -> Result<Vec<NodeFailure>, ProviderError>;
+
+    /// Ends nodes and forgets them, but for their logs. Returns once they are told to end; they are
+    /// gone when [`Provider::observe`] no longer shows them.
+    async fn remove_nodes(
+        &self,
+        cluster: &ClusterKey,
+        nodes: &[NodeName],
+        how: Stop,
+    ) -> Result<(), ProviderError>;
+
+    /// Removes the anchor and all that belongs to it, nodes included.
+    async fn remove_anchor(&self, cluster: &ClusterKey) -> Result<Removal, ProviderError>;
+
+    /// Everything that this installation has made, of whatever cluster; for garbage collection.
+    async fn list_managed(&self) -> Result<Vec<Managed>, ProviderError>;
+
+    /// Ends and removes something that [`Provider::list_managed`] found.
+    async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError>;
+
+    /// Yields whenever [`Provider::observe`] may show something new. Only a hint.
+    fn watch(&self, cluster: &ClusterKey) -> BoxStream<'static, ()>;
+
+    /// The log of a node, dead or alive.
+    async fn logs(
+        &self,
+        cluster: &ClusterKey,
+        node: &NodeName,
+        request: LogRequest,
+    ) -> Result<LogStream, ProviderError>;
+
+    /// Nodes that have a log, newest last.
+    async fn logged_nodes(&self, cluster: &ClusterKey) -> Result<Vec<NodeName>, ProviderError>;
+}
+
+/// Chunks of a log.
+pub type LogStream = BoxStream<'static, Result<Vec<u8>, ProviderError>>;
+
+/// Which part of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Only so many of its last lines; `None`: all.
+    pub tail: Option<usize>,
+    /// Whether to go on when the end is reached.
+    pub follow: Follow,
+}
+
+/// Whether a stream goes on when its end is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// It does, until the node ends.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// What a provider is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// How long a node may take from the creating call to its registration.
+    pub start_deadline: Duration,
+    /// How long a node may be missing from [`Provider::observe`] after its creation.
+    pub visibility_delay: Duration,
+}
+
+/// Who asks, in what surroundings.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// What is kept.
+    pub context: CallerContext,
+    /// What is not.
+    pub environment: CallerEnvironment,
+}
+
+/// What [`Provider::prepare`] resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The document with everything filled in that depends on the caller.
+    pub cluster_environment: Option<crate::spec::EnvironmentSpec>,
+    /// Local: the interpreter that nodes run with.
+    pub interpreter: Option<Interpreter>,
+}
+
+/// What a cluster's nodes have in common.
+#[derive(Debug, Clone)]
+pub struct AnchorRequest {
+    /// Which cluster.
+    pub cluster: ClusterKey,
+    /// What local nodes run with.
+    pub interpreter: Option<Interpreter>,
+    /// Working directory and import path of local nodes.
+    pub context: CallerContext,
+    /// Environment variables of local nodes.
+    pub environment: CallerEnvironment,
+}
+
+/// Nodes to be started.
+#[derive(Debug, Clone)]
+pub struct NodesRequest {
+    /// Of which cluster.
+    pub cluster: ClusterKey,
+    /// Which nodes; all of one role.
+    pub nodes: Vec<NodeRequest>,
+}
+
+/// One node to be started.
+#[derive(Debug, Clone)]
+pub struct NodeRequest {
+    /// Its name.
+    pub id: NodeId,
+    /// Fingerprint of its template, kept with the node.
+    pub template: TemplateHash,
+    /// What the engine wants to run there.
+    pub launch: Arc<crate::engine::Launch>,
+    /// Its certificate; `None` when the cluster runs without TLS.
+    pub identity: Option<Arc<Identity>>,
+}
+
+impl NodeRequest {
+    /// What it does.
+    pub fn role(&self) -> Role {
+        self.id.role()
+    }
+}
+
+/// A node that could not be started.
+#[derive(Debug)]
+pub struct NodeFailure {
+    /// Which.
+    pub node: NodeName,
+    /// Why.
+    pub error: ProviderError,
+}
+
+/// How to end a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// At once.
+    Now,
+    /// With the chance to hand data over, so long, then at once.
+    Gently(Duration),
+}
+
+/// What came of a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is on its way; ask again.
+    Ending,
+    /// Nothing is left.
+    Gone,
+}
+
+/// Something that this installation has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Managed {
+    /// For which cluster.
+    pub cluster: ClusterUid,
+    /// That cluster's name, if it is known.
+    pub name: Option<ClusterName>,
+    /// What it is, in the provider's own terms; enough for [`Provider::sweep`].
+    pub id: String,
+    /// What it is, for a person.
+    pub description: String,
+    /// How old it is.
+    pub age: Duration,
+}
+
+/// A call to a provider that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProviderError {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// Whether the call may have had its effect all the same.
+    pub residue: Residue,
+    /// What went wrong, as the provider said it.
+    pub message: String,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+/// Kinds of failure that policy tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// It does not exist.
+    NotFound,
+    /// Somebody else has it, or is at it.
+    Conflict,
+    /// No room there now.
+    Capacity,
+    /// Not allowed so many.
+    Quota,
+    /// Asked too often.
+    Throttled,
+    /// Not allowed, or credentials are missing.
+    Auth,
+    /// It will never work like this.
+    Invalid,
+    /// It may work when tried again.
+    Transient,
+    /// Not known.
+    Unknown,
+}
+
+/// Whether a failed call may have had an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residue {
+    /// It had none.
+    None,
+    /// It may have.
+    Possible,
+}
+
+impl ProviderError {
+    /// A failure that left nothing behind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, residue: Residue::None, message: message.into(), hint: None }
+    }
+
+    /// A failure after which nobody knows whether the call had its effect.
+    pub fn unsure(message: impl Into<String>) -> Self {
+        Self { residue: Residue::Possible, ..Self::new(ErrorKind::Transient, message) }
+    }
+
+    /// With the next step for the person who reads it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Directories that a process-wide provider may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    /// Durable state.
+    pub state: PathBuf,
+    /// Sockets; gone after a logout or reboot.
+    pub runtime: PathBuf,
+    /// What can be made again.
+    pub cache: PathBuf,
+}

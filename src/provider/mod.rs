@@ -1,0 +1,8 @@
+//! Where clusters run: the contract of a provider, and the providers.
+
+mod contract;
+
+pub use contract::{
+    AnchorRequest, Caller, Capabilities, Directories, ErrorKind, Follow, LogRequest, LogStream, Managed,
+    NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Residue, Stop,
+};

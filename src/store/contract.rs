@@ -1,0 +1,118 @@
+//! What every store must be able to do.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::{
+    model::{ClusterKey, ClusterRecord, Event},
+    spec::ClusterName,
+};
+
+/// Where wanted state and intents last.
+///
+/// # Guarantees asked of an implementation
+/// - A write that returned is durable; one that did not is either whole or not there at all.
+/// - A record that cannot be read is reported and never overwritten.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// All records, and those that cannot be read.
+    async fn list(&self) -> Result<Vec<Result<ClusterRecord, Unreadable>>, StoreError>;
+
+    /// Adds a record, unless one of its name is there.
+    async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError>;
+
+    /// Replaces the record of the same uid whose revision is one less.
+    async fn replace(&self, record: &ClusterRecord) -> Result<(), StoreError>;
+
+    /// Removes a record and all that was stored beside it. Nothing to remove is a success.
+    async fn remove(&self, cluster: &ClusterKey) -> Result<(), StoreError>;
+
+    /// Adds events to a cluster's history.
+    async fn append_events(&self, cluster: &ClusterKey, events: &[Event]) -> Result<(), StoreError>;
+
+    /// The newest events, oldest first, at most `limit`.
+    async fn events(&self, cluster: &ClusterKey, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// Keeps a secret beside the record, readable by its owner only.
+    async fn put_secret(
+        &self,
+        cluster: &ClusterKey,
+        name: SecretName,
+        content: &str,
+    ) -> Result<(), StoreError>;
+
+    /// A secret kept beside the record.
+    async fn secret(&self, cluster: &ClusterKey, name: SecretName) -> Result<Option<String>, StoreError>;
+
+    /// Where a secret is to be found by a process of the same person, where that is possible.
+    fn secret_path(&self, cluster: &ClusterKey, name: SecretName) -> Option<PathBuf>;
+}
+
+/// Secrets of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecretName {
+    /// The authority's certificate.
+    AuthorityCertificate,
+    /// The authority's key.
+    AuthorityKey,
+    /// The clients' certificate.
+    ClientCertificate,
+    /// The clients' key.
+    ClientKey,
+    /// The scheduler's certificate.
+    SchedulerCertificate,
+    /// The scheduler's key.
+    SchedulerKey,
+    /// The workers' certificate.
+    WorkerCertificate,
+    /// The workers' key.
+    WorkerKey,
+    /// The controller's certificate.
+    ControllerCertificate,
+    /// The controller's key.
+    ControllerKey,
+}
+
+/// A record that is there and cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the record of cluster {name} at {} cannot be used: {problem}", path.display())]
+pub struct Unreadable {
+    /// The cluster's name, from the record's place.
+    pub name: String,
+    /// Where the record is.
+    pub path: PathBuf,
+    /// Why it cannot be used.
+    pub problem: String,
+    /// The next step.
+    pub hint: String,
+}
+
+/// A store that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A record of that name is there.
+    #[error("a cluster named {0} exists already")]
+    Exists(ClusterName),
+    /// Somebody else has written the record.
+    #[error("the record of cluster {name} is not the one that was read: {found}")]
+    Stale {
+        /// Which.
+        name: ClusterName,
+        /// What is there instead.
+        found: String,
+    },
+    /// A record is there and cannot be used.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The medium failed.
+    #[error("cannot {doing} {}: {cause}", path.display())]
+    Io {
+        /// What was tried: `write`, `read`, …
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: String,
+    },
+}

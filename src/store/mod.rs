@@ -1,0 +1,5 @@
+//! Where wanted state and intents last.
+
+mod contract;
+
+pub use contract::{SecretName, Store, StoreError, Unreadable};
