@@ -1,6 +1,7 @@
 //! Crewcall.
 pub mod engine;
 pub mod model;
+pub mod plan;
 pub mod provider;
 pub mod security;
 pub mod spec;

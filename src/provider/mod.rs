@@ -3,6 +3,8 @@
 mod contract;
 
 pub use contract::{
-    AnchorRequest, Caller, Capabilities, Directories, ErrorKind, Follow, LogRequest, LogStream, Managed,
-    NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Residue, Stop,
+    AnchorRequest, Caller, Capabilities, Directories, Follow, LogRequest, LogStream, Managed, NodeFailure,
+    NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal,
 };
+
+pub use crate::model::{ErrorKind, Residue, Stop};

@@ -1,0 +1,230 @@
+//! The plan as a whole: which part of the policy speaks when.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    conditions,
+    outcome::{Action, Outcome, Plan},
+    situation::{EngineView, Situation},
+};
+use crate::{
+    model::{
+        AnchorState, EndReason, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
+        ObservedNode, Presence, Severity, Slot, Stage, Stop,
+    },
+    spec::{ClusterSpec, GroupName},
+};
+
+/// How long before the end it is announced, at most a tenth of the limit.
+const ANNOUNCE: Duration = Duration::from_secs(300);
+
+/// What to do about a cluster.
+pub fn plan(situation: &Situation<'_>) -> Plan {
+    let mut planner = Planner::new(situation);
+    let outcome = match situation.record.wanted.presence {
+        Presence::Absent(_) => planner.tear_down(),
+        Presence::Present => match planner.end_due() {
+            Some(reason) => Outcome::Ends(reason),
+            None => {
+                planner.converge();
+                Outcome::Continues
+            }
+        },
+    };
+    planner.finish(outcome)
+}
+
+/// Whether the plan could use a ranking of the workers, which costs the engine a little work.
+pub fn needs_ranking(situation: &Situation<'_>) -> bool {
+    let wants = |action: &Action| matches!(action, Action::Drain { .. });
+    // Without a ranking, a surplus waits for one; with any ranking it shows whether one is used.
+    let EngineView::Seen(status) = situation.engine else { return false };
+    if status.ranking.is_some() {
+        return false;
+    }
+    let mut ranked = status.clone();
+    ranked.ranking = Some(status.workers.keys().cloned().collect());
+    let engine = EngineView::Seen(ranked);
+    let ranked = Situation { engine: &engine, ..*situation };
+    plan(&ranked).actions.iter().any(wants) && !plan(situation).actions.iter().any(wants)
+}
+
+/// `at` plus `delay`; the far end of time instead of an overflow.
+pub(super) fn later(at: Timestamp, delay: Duration) -> Timestamp {
+    let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+    at.checked_add(delay).unwrap_or(Timestamp::MAX)
+}
+
+/// A plan in the making.
+pub(super) struct Planner<'a> {
+    pub(super) situation: &'a Situation<'a>,
+    pub(super) ledger: Ledger,
+    pub(super) actions: Vec<Action>,
+    pub(super) events: Vec<Event>,
+    /// Groups whose failures of this moment are counted already.
+    failing: BTreeSet<GroupName>,
+    next_tick: Option<Timestamp>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(situation: &'a Situation<'a>) -> Self {
+        Self {
+            situation,
+            ledger: situation.record.progress.ledger.clone(),
+            actions: Vec::new(),
+            events: Vec::new(),
+            failing: BTreeSet::new(),
+            next_tick: None,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.situation.now
+    }
+
+    pub(super) fn spec(&self) -> &'a ClusterSpec {
+        &self.situation.record.wanted.document.spec
+    }
+
+    /// Has the plan made again at `at`, if nothing causes that before.
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
+        let at = at.max(later(self.now(), Duration::from_millis(10)));
+        self.next_tick = Some(self.next_tick.map_or(at, |next| next.min(at)));
+    }
+
+    /// The same, so much later than now.
+    pub(super) fn wake_in(&mut self, delay: Duration) {
+        self.wake_at(later(self.now(), delay));
+    }
+
+    /// Whether `delay` has passed since `since`; if not, the plan is made again when it has.
+    pub(super) fn passed(&mut self, since: Timestamp, delay: Duration) -> bool {
+        let due = later(since, delay);
+        let passed = due <= self.now();
+        if !passed {
+            self.wake_at(due);
+        }
+        passed
+    }
+
+    pub(super) fn event(
+        &mut self,
+        severity: Severity,
+        kind: EventKind,
+        node: Option<NodeName>,
+        message: String,
+    ) {
+        self.events.push(Event { at: self.now(), severity, kind, node, message });
+    }
+
+    pub(super) fn node_id(&self, group: &GroupName, slot: Slot) -> Option<NodeId> {
+        let cluster = self.situation.record.name();
+        self.ledger.groups.get(group)?.node(cluster, group, slot)
+    }
+
+    pub(super) fn observed(&self, id: &NodeId) -> Option<&'a ObservedNode> {
+        self.situation.world.nodes.iter().find(|node| node.id == *id)
+    }
+
+    /// Counts a failure of a group, those of one moment once.
+    pub(super) fn count_failure(&mut self, group: &GroupName, node: Option<NodeName>, message: String) {
+        let first = self.failing.insert(group.clone());
+        let at = self.now();
+        let failures = &mut self.ledger.groups.entry(group.clone()).or_default().failures;
+        record_failure(failures, first, FailureNote { at, node, message });
+    }
+
+    /// Ends and forgets nodes, unless that is under way already.
+    pub(super) fn remove(&mut self, nodes: Vec<NodeName>, how: Stop) {
+        let removing = &self.situation.operations.removing;
+        let nodes: Vec<NodeName> = nodes.into_iter().filter(|node| !removing.contains(node)).collect();
+        if !nodes.is_empty() {
+            self.actions.push(Action::Remove { nodes, how });
+        }
+    }
+
+    /// Everything goes; drains are not waited for. Done when the world shows nothing, and nothing
+    /// can still appear.
+    fn tear_down(&mut self) -> Outcome {
+        let world = self.situation.world;
+        let operations = self.situation.operations;
+        let busy = operations.removing_anchor
+            || operations.anchor == super::AnchorCall::InFlight
+            || !operations.launching.is_empty();
+        if busy {
+            return Outcome::Continues;
+        }
+        if world.anchor != AnchorState::Absent || !world.nodes.is_empty() {
+            self.actions.push(Action::RemoveAnchor);
+            self.wake_in(Duration::from_secs(1));
+            return Outcome::Continues;
+        }
+        let hidden = self.situation.facts.visibility_delay;
+        let newest = self
+            .ledger
+            .groups
+            .values()
+            .flat_map(|group| group.slots.values())
+            .filter(|entry| entry.stage != Stage::Vacant)
+            .map(|entry| entry.since)
+            .max();
+        match newest {
+            Some(since) if !self.passed(since, hidden) => Outcome::Continues,
+            _ => Outcome::Finished,
+        }
+    }
+
+    /// Whether the cluster has reached one of its own limits; announces the end before it comes.
+    fn end_due(&mut self) -> Option<EndReason> {
+        let wanted = &self.situation.record.wanted;
+        let idle_since = match self.situation.engine {
+            EngineView::Seen(status) => status.idle_since,
+            EngineView::NotAsked | EngineView::Unreachable { .. } => None,
+        };
+        let limits = [
+            self.spec().max_lifetime().map(|limit| (EndReason::MaxLifetime, wanted.created_at, limit)),
+            self.spec().idle_timeout().zip(idle_since).map(|(limit, since)| (EndReason::Idle, since, limit)),
+        ];
+        let mut near = false;
+        for (reason, since, limit) in limits.into_iter().flatten() {
+            if self.passed(since, limit) {
+                self.event(
+                    Severity::Warning,
+                    EventKind::Deleting,
+                    None,
+                    format!("being torn down: {reason}"),
+                );
+                return Some(reason);
+            }
+            if self.passed(since, limit.saturating_sub(ANNOUNCE.min(limit / 10))) {
+                near = true;
+                if !self.ledger.end_announced {
+                    let message = format!("will be torn down at {}: {reason}", later(since, limit));
+                    self.event(Severity::Warning, EventKind::EndAnnounced, None, message);
+                }
+            }
+        }
+        self.ledger.end_announced = near;
+        None
+    }
+
+    fn finish(self, outcome: Outcome) -> Plan {
+        let conditions = conditions::conditions(self.situation, &self.ledger);
+        Plan {
+            conditions,
+            ledger: self.ledger,
+            actions: self.actions,
+            events: self.events,
+            next_tick: self.next_tick,
+            outcome,
+        }
+    }
+}
+
+/// Adds a failure; `first` of its moment lengthens the row.
+pub(super) fn record_failure(failures: &mut Failures, first: bool, note: FailureNote) {
+    failures.streak = failures.streak.saturating_add(u32::from(first));
+    failures.last = Some(note);
+}
