@@ -1,0 +1,3 @@
+//! What runs in a cluster.
+
+pub mod dask;
