@@ -30,7 +30,11 @@ pub struct ClusterCell {
 
 impl ClusterCell {
     /// Around a record that is in the store.
-    pub fn new(store: Arc<dyn Store>, record: ClusterRecord, environment: Option<CallerEnvironment>) -> Arc<Self> {
+    pub fn new(
+        store: Arc<dyn Store>,
+        record: ClusterRecord,
+        environment: Option<CallerEnvironment>,
+    ) -> Arc<Self> {
         let client = client_files(&*store, &record);
         let view = ClusterView::new(&ViewSource {
             record: &record,
@@ -83,7 +87,12 @@ impl ClusterCell {
     }
 
     /// Changes what is only shown, without a write.
-    pub(super) async fn show(&self, change: impl FnOnce(&mut ClusterRecord), world: &Observed, engine: &EngineView) {
+    pub(super) async fn show(
+        &self,
+        change: impl FnOnce(&mut ClusterRecord),
+        world: &Observed,
+        engine: &EngineView,
+    ) {
         let mut record = self.record.lock().await;
         change(&mut record);
         let client = client_files(&*self.store, &record);

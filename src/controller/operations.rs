@@ -54,7 +54,9 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
             }
             let failures = match result {
                 Ok(failures) => failures.into_iter().map(|f| failure(Some(f.node), f.error, now)).collect(),
-                Err(error) => nodes.into_iter().map(|node| failure(Some(node), error.clone(), now)).collect::<Vec<_>>(),
+                Err(error) => {
+                    nodes.into_iter().map(|node| failure(Some(node), error.clone(), now)).collect::<Vec<_>>()
+                }
             };
             operations.launch_failures.extend(failures);
         }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        CallerContext, ClusterKey, ClusterRecord, ClusterUid, Condition, ConditionKind, ConditionStatus, EngineStatus,
-        Interpreter, NodeId, NodeName, NodeState, Observed, Phase, Presence, Role, SlotEntry, Stage, WorkerState,
-        WorkerStatus,
+        CallerContext, ClusterKey, ClusterRecord, ClusterUid, Condition, ConditionKind, ConditionStatus,
+        EngineStatus, Interpreter, NodeId, NodeName, NodeState, Observed, Phase, Presence, Role, SlotEntry,
+        Stage, WorkerState, WorkerStatus,
     },
     plan::{self, EngineView},
     spec::{ClusterName, ComputeCluster, GroupName, ProviderKind, Size},
@@ -249,12 +249,14 @@ fn node_views(record: &ClusterRecord, world: &Observed, status: Option<&EngineSt
     let mut nodes = Vec::new();
     for (group, ledger) in &record.progress.ledger.groups {
         for (slot, entry) in &ledger.slots {
-            let Some(id) = ledger.node(record.name(), group, *slot).filter(|_| entry.stage != Stage::Vacant) else {
+            let Some(id) = ledger.node(record.name(), group, *slot).filter(|_| entry.stage != Stage::Vacant)
+            else {
                 continue;
             };
             let seen = world.nodes.iter().find(|node| node.id == id);
             let worker = status.and_then(|status| status.workers.get(&id.name()));
-            let ending = seen.is_some_and(|node| matches!(node.state, NodeState::Ending | NodeState::Ended(_)));
+            let ending =
+                seen.is_some_and(|node| matches!(node.state, NodeState::Ending | NodeState::Ended(_)));
             let state = match entry.stage {
                 _ if ending => NodePhase::Ending,
                 Stage::Vacant | Stage::Intended => NodePhase::Requested,
@@ -269,7 +271,9 @@ fn node_views(record: &ClusterRecord, world: &Observed, status: Option<&EngineSt
                 group: id.group,
                 state,
                 since: entry.since,
-                address: seen.and_then(|node| node.address.clone()).or(worker.map(|worker| worker.address.clone())),
+                address: seen
+                    .and_then(|node| node.address.clone())
+                    .or(worker.map(|worker| worker.address.clone())),
                 worker: worker.cloned(),
             });
         }

@@ -26,7 +26,11 @@ struct Endless {
 }
 
 impl AsyncRead for Endless {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let start = self.taken;
         for _ in 0..into.remaining() {
             let byte = self.bytes.get(self.taken).copied().unwrap_or(0);
@@ -61,7 +65,8 @@ fn any_value() -> impl Strategy<Value = Value> {
         (-1e300..1e300).prop_map(Value::from),
         ".{0,300}".prop_map(Value::from),
         proptest::collection::vec(any::<u8>(), 0..300).prop_map(Value::from),
-        (any::<i8>(), proptest::collection::vec(any::<u8>(), 0..40)).prop_map(|(kind, data)| Value::Ext(kind, data)),
+        (any::<i8>(), proptest::collection::vec(any::<u8>(), 0..40))
+            .prop_map(|(kind, data)| Value::Ext(kind, data)),
     ];
     leaf.prop_recursive(5, 64, 20, |inner| {
         prop_oneof![
@@ -146,7 +151,10 @@ fn further_frames_are_passed_over_in_the_blob_and_after_it() {
 fn each_kind_of_nonsense_has_its_own_name() {
     let cases: [(&str, Vec<u8>); 11] = [
         ("a message of 1099511627776 bytes was announced", words(&[1 << 40])),
-        ("a message of 1099511627777 bytes was announced", [words(&[25, 2, 1, 1 << 40]), vec![0xc0]].concat()),
+        (
+            "a message of 1099511627777 bytes was announced",
+            [words(&[25, 2, 1, 1 << 40]), vec![0xc0]].concat(),
+        ),
         ("18446744073709551615 frames announced in 16 bytes", words(&[16, u64::MAX, 0])),
         ("0 frames announced in 8 bytes", words(&[8, 0])),
         ("too short to hold the number", [words(&[4]), vec![0; 4]].concat()),

@@ -229,7 +229,8 @@ impl WireMetrics {
             Some(counts) => {
                 let count = |state| counts.get(state).copied().unwrap_or(0);
                 // States of distributed's worker in which a task will run, runs, or has left the pool while running.
-                let assigned = ["waiting", "ready", "constrained", "executing", "long-running", "rescheduled"];
+                let assigned =
+                    ["waiting", "ready", "constrained", "executing", "long-running", "rescheduled"];
                 let held = count("memory").saturating_add(count("disk"));
                 (held, assigned.into_iter().map(count).fold(0, u32::saturating_add))
             }

@@ -7,10 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use rmpv::Value;
 use serde::Deserialize;
 
-use super::{
-    RpcError, SchedulerClient, codec,
-    scheduler::WorkerName,
-};
+use super::{RpcError, SchedulerClient, codec, scheduler::WorkerName};
 use crate::model::{Demand, Departure, EngineStatus, WorkerState, WorkerStatus};
 
 /// The shape of the reply that this version reads.
