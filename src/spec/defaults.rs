@@ -9,7 +9,7 @@ use super::{
 
 impl WaitFor {
     /// The default bound of a wait.
-    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
@@ -75,7 +75,7 @@ impl ClusterSpec {
     /// How long a worker may take to hand its data over, unless the document says.
     pub const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(25);
     /// How long a scale-down waits for a recipient, unless the document says.
-    pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
+    pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_mins(10);
 
     /// All worker groups, the default one first.
     pub fn groups(&self) -> impl Iterator<Item = (GroupName, &WorkerGroupSpec)> {
@@ -98,8 +98,8 @@ impl ClusterSpec {
         self.idle_timeout.map_or_else(
             || match self.provider.kind() {
                 ProviderKind::Local => None,
-                ProviderKind::Kubernetes => Some(Duration::from_secs(3_600)),
-                ProviderKind::Ec2 => Some(Duration::from_secs(1_200)),
+                ProviderKind::Kubernetes => Some(Duration::from_hours(1)),
+                ProviderKind::Ec2 => Some(Duration::from_mins(20)),
             },
             TimeLimit::duration,
         )
@@ -110,7 +110,7 @@ impl ClusterSpec {
         self.max_lifetime.map_or_else(
             || match self.provider.kind() {
                 ProviderKind::Local | ProviderKind::Kubernetes => None,
-                ProviderKind::Ec2 => Some(Duration::from_secs(86_400)),
+                ProviderKind::Ec2 => Some(Duration::from_hours(24)),
             },
             TimeLimit::duration,
         )
@@ -142,11 +142,11 @@ mod tests {
 
     #[test]
     fn what_costs_money_ends_by_itself_unless_the_document_says_otherwise() {
-        let hours = |hours| Some(Duration::from_secs(hours * 3600));
+        let hours = |hours| Some(Duration::from_hours(hours));
         let limits = |spec: ClusterSpec| (spec.idle_timeout(), spec.max_lifetime());
         assert_eq!(limits(spec("local", "")), (None, None));
         assert_eq!(limits(spec("kubernetes", "")), (hours(1), None));
-        assert_eq!(limits(spec("ec2", "")), (Some(Duration::from_secs(1200)), hours(24)));
+        assert_eq!(limits(spec("ec2", "")), (Some(Duration::from_mins(20)), hours(24)));
         assert_eq!(limits(spec("ec2", "  idleTimeout: never\n  maxLifetime: never\n")), (None, None));
         assert_eq!(limits(spec("local", "  idleTimeout: 1h\n  maxLifetime: 2h\n")), (hours(1), hours(2)));
     }
@@ -163,16 +163,16 @@ mod tests {
     #[test]
     fn waits_and_drains_have_bounds_that_a_document_can_change() {
         let plain = spec("local", "");
-        assert_eq!(plain.wait_for.timeout(), Duration::from_secs(600));
+        assert_eq!(plain.wait_for.timeout(), Duration::from_mins(10));
         assert_eq!(
             (plain.drain_grace(), plain.drain_timeout()),
-            (Duration::from_secs(25), Duration::from_secs(600))
+            (Duration::from_secs(25), Duration::from_mins(10))
         );
         let said = spec("local", "  waitFor: {timeout: 1m}\n  drainGrace: 5s\n  drainTimeout: 1h\n");
-        assert_eq!(said.wait_for.timeout(), Duration::from_secs(60));
+        assert_eq!(said.wait_for.timeout(), Duration::from_mins(1));
         assert_eq!(
             (said.drain_grace(), said.drain_timeout()),
-            (Duration::from_secs(5), Duration::from_secs(3600))
+            (Duration::from_secs(5), Duration::from_hours(1))
         );
     }
 

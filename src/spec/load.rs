@@ -1,6 +1,10 @@
 //! Text to a document, or to everything that is wrong with it.
 
-use std::ops::Range;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use super::{
     ComputeCluster, Diagnostic, FieldPath, LoadError, Severity,
@@ -35,7 +39,8 @@ pub fn load(source_name: &str, text: &str) -> Result<Document, LoadError> {
         let lookup = |path: &FieldPath, target: Target| place(&reader.places, path, target);
         let problems = rules::problems(cluster);
         let sound = problems.iter().filter(|problem| !rests_on_failed(problem, &reader.failed));
-        let found: Vec<_> = sound.map(|problem| diagnostic(&source, problem, lookup)).collect();
+        let found: Vec<_> =
+            sound.take(tree::MAX_FINDINGS).map(|problem| diagnostic(&source, problem, lookup)).collect();
         reader.findings.extend(found);
     }
     let refused = reader.findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -49,12 +54,25 @@ pub fn load(source_name: &str, text: &str) -> Result<Document, LoadError> {
 }
 
 /// Whether the problem was seen in a stand-in for something that could not be read.
-fn rests_on_failed(problem: &Problem, failed: &[FieldPath]) -> bool {
-    problem.marks.iter().any(|mark| failed.iter().any(|failed| failed.overlaps(&mark.path)))
+fn rests_on_failed(problem: &Problem, failed: &BTreeSet<FieldPath>) -> bool {
+    problem.marks.iter().any(|mark| overlaps_any(&mark.path, failed))
+}
+
+/// Whether one of the fields lies within the path, or the path within one of them.
+fn overlaps_any(path: &FieldPath, fields: &BTreeSet<FieldPath>) -> bool {
+    let mut ancestor = path.parent();
+    while let Some(above) = ancestor {
+        if fields.contains(&above) {
+            return true;
+        }
+        ancestor = above.parent();
+    }
+    // Paths sort before what they hold.
+    fields.range(path..).next().is_some_and(|next| next.is_within(path))
 }
 
 fn diagnostic(
-    source: &std::sync::Arc<Source>,
+    source: &Arc<Source>,
     problem: &Problem,
     lookup: impl Fn(&FieldPath, Target) -> Option<Range<usize>>,
 ) -> Diagnostic {
@@ -70,7 +88,7 @@ fn diagnostic(
 
 /// Where the field is written; where what holds it is, if it is not written at all.
 fn place(
-    places: &std::collections::BTreeMap<FieldPath, reader::Place>,
+    places: &BTreeMap<FieldPath, reader::Place>,
     path: &FieldPath,
     target: Target,
 ) -> Option<Range<usize>> {

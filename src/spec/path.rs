@@ -48,9 +48,9 @@ impl FieldPath {
         Some(Self(rest.to_vec()))
     }
 
-    /// Whether one of the two lies within the other, or they are the same.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(mine, theirs)| mine == theirs)
+    /// Whether it is the other field, or lies in it.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
     }
 }
 
@@ -90,10 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn paths_overlap_when_one_holds_the_other() {
+    fn a_path_lies_within_itself_and_what_is_above_it() {
         let workers = FieldPath::of("spec.workers");
-        assert!(workers.overlaps(&FieldPath::of("spec.workers.min")));
-        assert!(FieldPath::root().overlaps(&workers));
-        assert!(!workers.overlaps(&FieldPath::of("spec.workerGroups")));
+        assert!(FieldPath::of("spec.workers.min").is_within(&workers));
+        assert!(workers.is_within(&workers) && workers.is_within(&FieldPath::root()));
+        assert!(!workers.is_within(&FieldPath::of("spec.workerGroups")));
+        assert_eq!(workers.parent(), Some(FieldPath::of("spec")));
+        assert_eq!(FieldPath::root().parent(), None);
     }
 }

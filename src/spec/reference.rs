@@ -55,9 +55,10 @@ fn section(page: &mut String, name: &str, schema: &Value, definitions: &Map<Stri
     }
     let variants = schema.get("oneOf").and_then(Value::as_array);
     let rows: Vec<String> = match variants {
-        Some(variants) => {
-            variants.iter().flat_map(|variant| fields(variant, definitions, description(variant))).collect()
-        }
+        Some(variants) => variants
+            .iter()
+            .flat_map(|variant| fields(variant, definitions, description(variant).as_deref()))
+            .collect(),
         None => fields(schema, definitions, None),
     };
     if rows.is_empty() {
@@ -71,7 +72,7 @@ fn section(page: &mut String, name: &str, schema: &Value, definitions: &Map<Stri
     page.push_str(&rows.concat());
 }
 
-fn fields(schema: &Value, definitions: &Map<String, Value>, meaning: Option<String>) -> Vec<String> {
+fn fields(schema: &Value, definitions: &Map<String, Value>, meaning: Option<&str>) -> Vec<String> {
     let required: Vec<&str> = schema
         .get("required")
         .and_then(Value::as_array)
@@ -81,7 +82,7 @@ fn fields(schema: &Value, definitions: &Map<String, Value>, meaning: Option<Stri
         .collect();
     let properties = schema.get("properties").and_then(Value::as_object);
     let row = |(name, field): (&String, &Value)| {
-        let text = meaning.clone().or_else(|| description(field)).unwrap_or_default();
+        let text = meaning.map(str::to_owned).or_else(|| description(field)).unwrap_or_default();
         let (text, said) = split_default(&text);
         let default = match (required.contains(&name.as_str()), said, field.get("default")) {
             (true, _, _) => "required".to_owned(),

@@ -30,3 +30,68 @@ pub fn json_schema() -> Value {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::spec::reader::SHAPES;
+
+    /// Keys of an object, or the names of an enum's variants.
+    fn keys(schema: &Value) -> BTreeSet<&str> {
+        let variants = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+        let objects = std::iter::once(schema).chain(variants);
+        objects
+            .filter_map(|object| object.get("properties")?.as_object())
+            .flatten()
+            .map(|(key, _)| key.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn reader_and_schema_know_the_same_keys() {
+        let schema = json_schema();
+        for shape in SHAPES {
+            let pointer = format!("/$defs/{}", shape.schema_name);
+            let definition =
+                if shape.schema_name == "ComputeCluster" { Some(&schema) } else { schema.pointer(&pointer) };
+            let definition =
+                definition.unwrap_or_else(|| panic!("{} is not in the schema", shape.schema_name));
+            assert_eq!(keys(definition), shape.keys.iter().copied().collect(), "{}", shape.schema_name);
+        }
+        let objects =
+            schema["$defs"].as_object().unwrap().values().filter(|definition| !keys(definition).is_empty());
+        let empty = 2;
+        assert_eq!(objects.count() + 1 + empty, SHAPES.len(), "a type of the schema is not read");
+    }
+
+    #[test]
+    fn every_map_list_and_text_has_a_most() {
+        fn visit(schema: &Value, path: &str) {
+            let has = |key: &str| schema.get(key).is_some();
+            let closed =
+                has("enum") || has("const") || schema.get("additionalProperties") == Some(&json!(false));
+            let kind = schema.get("type").map(ToString::to_string).unwrap_or_default();
+            if !closed {
+                assert!(!kind.contains("string") || has("maxLength"), "{path} is a text without a most");
+                assert!(!kind.contains("array") || has("maxItems"), "{path} is a list without a most");
+                assert!(!kind.contains("object") || has("maxProperties"), "{path} is a map without a most");
+            }
+            for key in ["properties", "$defs"] {
+                for (name, inner) in schema.get(key).and_then(Value::as_object).into_iter().flatten() {
+                    visit(inner, &format!("{path}/{name}"));
+                }
+            }
+            for key in ["oneOf", "anyOf"] {
+                for inner in schema.get(key).and_then(Value::as_array).into_iter().flatten() {
+                    visit(inner, path);
+                }
+            }
+            for key in ["items", "additionalProperties"] {
+                schema.get(key).into_iter().for_each(|inner| visit(inner, &format!("{path}/*")));
+            }
+        }
+        visit(&json_schema(), "");
+    }
+}

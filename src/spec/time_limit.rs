@@ -67,7 +67,7 @@ mod tests {
     fn a_limit_is_a_span_or_never() {
         let read = |text: &str| TimeLimit::try_from(text.to_owned());
         assert_eq!(read("never").unwrap().duration(), None);
-        assert_eq!(read("20m").unwrap().duration(), Some(Duration::from_secs(1200)));
+        assert_eq!(read("20m").unwrap().duration(), Some(Duration::from_mins(20)));
         assert!(read("Never").is_err() && read("0s").is_err());
         assert_eq!(String::from(TimeLimit::Never), "never");
         assert_eq!(String::from(read("90s").unwrap()), "1m30s");

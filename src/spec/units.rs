@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_span_has_units_that_descend() {
-        assert_eq!(span("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(span("1h30m"), Ok(Duration::from_mins(90)));
         assert_eq!(span("1d 2h 3m 4s"), Ok(Duration::from_secs(93_784)));
         for text in ["", " ", "90", "30m1h", "1h1h", "m", "1.5h", "1 h", "1w"] {
             assert!(span(text).unwrap_err().contains("is no span of time"), "{text}");

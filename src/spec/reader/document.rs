@@ -216,7 +216,7 @@ impl Reader {
                     .at(child.key_span.clone(), "")
                     .help("use a-z, 0-9 and '-', at most 10 characters, starting and ending with a letter or digit");
                 self.report(finding);
-                self.failed.push(child.path.clone());
+                self.failed.insert(child.path.clone());
             }
             if child.node.is_null() {
                 let message =

@@ -1,6 +1,10 @@
 //! Maps with known keys: what is missing, unknown, or left empty.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use super::shapes::Shape;
 use crate::spec::{
@@ -25,7 +29,7 @@ pub(in crate::spec) struct Reader {
     /// Where each field is.
     pub(in crate::spec) places: BTreeMap<FieldPath, Place>,
     /// Fields that could not be read; what stands for them in the document means nothing.
-    pub(in crate::spec) failed: Vec<FieldPath>,
+    pub(in crate::spec) failed: BTreeSet<FieldPath>,
 }
 
 /// A value on its way to be read.
@@ -47,7 +51,7 @@ pub(super) struct Fields<'t> {
 
 impl Reader {
     pub(super) fn new(source: &Arc<Source>, findings: Vec<Diagnostic>) -> Self {
-        Self { source: Arc::clone(source), findings, places: BTreeMap::new(), failed: Vec::new() }
+        Self { source: Arc::clone(source), findings, places: BTreeMap::new(), failed: BTreeSet::new() }
     }
 
     /// Whether there is no point in finding more.
@@ -75,7 +79,7 @@ impl Reader {
 
     /// Says no more about a field that was reported already.
     pub(super) fn give_up<T>(&mut self, field: &Field<'_>) -> Option<T> {
-        self.failed.push(field.path.clone());
+        self.failed.insert(field.path.clone());
         None
     }
 
@@ -201,7 +205,7 @@ impl Reader {
                 .at(fields.key_span.clone(), "")
                 .help(help);
             self.report(finding);
-            self.failed.push(fields.path.key(key));
+            self.failed.insert(fields.path.key(key));
             return None;
         }
         self.optional(fields, key, read)

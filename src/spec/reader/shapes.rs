@@ -3,7 +3,10 @@
 /// A kind of map with a fixed set of keys.
 pub(in crate::spec) struct Shape {
     /// The type's name in the schema.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the test that schema and reader know the same keys"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the test that schema and reader know the same keys")
+    )]
     pub(in crate::spec) schema_name: &'static str,
     /// Where it stands, for "belongs in".
     pub(in crate::spec) place: &'static str,

@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::fields::{Field, Reader, code_path};
 use crate::spec::{
     Span, TimeLimit, UnitError,
-    text::code,
+    text::{code, printable},
     tree::{Meaning, Node, Scalar, Style, Value},
 };
 
@@ -27,7 +27,7 @@ impl Reader {
     /// A text. A number or boolean is refused: readers of other YAML versions disagree on them.
     pub(super) fn text(&mut self, field: &Field<'_>) -> Option<String> {
         let scalar = self.scalar(field, "a text")?;
-        let quote = |note: &str| format!("quote it: \"{}\"{note}", scalar.text);
+        let quote = || format!("quote it: \"{}\"", printable(&scalar.text));
         match scalar.meaning() {
             Meaning::Text => Some(scalar.text.clone()),
             Meaning::OldBoolean(_) => {
@@ -36,12 +36,12 @@ impl Reader {
                     code_path(&field.path),
                     code(&scalar.text)
                 );
-                self.refuse(field, message, quote(""))
+                self.refuse(field, message, quote())
             }
             _ => {
                 let message =
                     format!("{} must be a text, but is {}", code_path(&field.path), field.node.found());
-                self.refuse(field, message, quote(""))
+                self.refuse(field, message, quote())
             }
         }
     }
@@ -77,7 +77,7 @@ impl Reader {
             return self.refuse(
                 field,
                 format!("{path} must be a whole number, but is a text"),
-                format!("remove the quotes: `{}`", code(text).trim_matches('`')),
+                format!("remove the quotes: {}", code(text)),
             );
         }
         if scalar.meaning() != Meaning::Number {
@@ -256,7 +256,7 @@ impl Reader {
                     code_path(&field.path),
                     code(text)
                 );
-                self.refuse(field, message, format!("write `{value}`, or quote it: \"{text}\""))
+                self.refuse(field, message, format!("write `{value}`, or quote it: \"{}\"", printable(text)))
             }
             Meaning::Number => {
                 let whole = text
@@ -274,7 +274,7 @@ impl Reader {
                     return self.refuse(
                         field,
                         message,
-                        format!("write it in decimal, or quote it: \"{text}\""),
+                        format!("write it in decimal, or quote it: \"{}\"", printable(text)),
                     );
                 }
                 number.map(Json::Number)

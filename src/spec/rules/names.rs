@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Problem;
 use crate::spec::{
-    ComputeCluster, FieldPath, GroupName, ProviderKind, limits, text::code, tree::has_control,
+    ComputeCluster, FieldPath, GroupName, ProviderKind, limits,
+    text::{code, printable},
+    tree::has_control,
 };
 
 pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
@@ -126,9 +128,10 @@ fn environment(
         variable_name(&path, name, found);
         if !is_variable(holder) {
             found.push(
-                Problem::error(format!("{} is no name of an environment variable", code(holder)))
-                    .at(&path, "")
-                    .help(format!("write the name of the variable of yours that holds the secret, such as `{}: MY_SECRET`; never the secret itself", code(name).trim_matches('`'))),
+                Problem::error(format!("`secretEnv` of {} does not name an environment variable", code(name)))
+                    // The value may be the secret: it is not repeated.
+                    .at_key(&path, "")
+                    .help(format!("write the name of the variable of yours that holds the secret, such as `{}: MY_SECRET`; never the secret itself", printable(name))),
             );
         }
         if plain.contains_key(name) {
