@@ -285,3 +285,12 @@ fn yes() -> bool {
 fn is_yes(value: &bool) -> bool {
     *value
 }
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(replicas) => write!(f, "{replicas}"),
+            Self::Adaptive { min, max } => write!(f, "{min} to {max}"),
+        }
+    }
+}
