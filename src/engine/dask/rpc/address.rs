@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_an_example() {
-        for text in ["", "127.0.0.1:8786", "ucx://h:1", "tls://h", "tls://h:70000", "tls://:1", "tls://::1:1"] {
+        for text in ["", "127.0.0.1:8786", "ucx://h:1", "tls://h", "tls://h:70000", "tls://:1", "tls://::1:1"]
+        {
             let error = text.parse::<DaskAddress>().unwrap_err().to_string();
             assert!(error.contains("tls://10.0.0.7:8786"), "{text}: {error}");
         }

@@ -102,7 +102,9 @@ async fn read_prefix<R: AsyncRead + Unpin>(from: &mut R) -> Result<[u8; 8], Code
             Ok(0) => return Err(CodecError::Truncated),
             Ok(n) => filled += n,
             // Python ends TLS without a close_notify.
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && filled == 0 => return Err(CodecError::Closed),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && filled == 0 => {
+                return Err(CodecError::Closed);
+            }
             Err(e) => return Err(cut(e)),
         }
     }

@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use rmpv::Value;
-use rustls::{ClientConfig, pki_types::ServerName};
 use rustix::net::sockopt;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -94,7 +94,9 @@ impl Connection {
                 let tcp = dial(&peer, bounds.connect).await?;
                 Box::new(secure(tcp, credentials, &peer, bounds.connect).await?)
             }
-            (Transport::Tcp, Some(_)) | (Transport::Tls, None) => return Err(RpcError::TransportMismatch { peer }),
+            (Transport::Tcp, Some(_)) | (Transport::Tls, None) => {
+                return Err(RpcError::TransportMismatch { peer });
+            }
         };
         let exchange = async {
             // A refusal of our certificate can end the connection before our bytes are out, so the reading, which
@@ -180,7 +182,10 @@ impl Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.peer).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 

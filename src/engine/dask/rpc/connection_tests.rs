@@ -37,15 +37,21 @@ fn credentials(of: &(ClusterUid, ClusterAuthority), role: CertificateRole) -> Cr
     }
 }
 
+/// A bound that is reached on purpose.
+const SHORT: Duration = Duration::from_millis(300);
+
 fn target(at: SocketAddr, credentials: Option<Credentials>) -> Target {
     let scheme = if credentials.is_some() { "tls" } else { "tcp" };
-    let short = Duration::from_millis(300);
-    let bounds = Bounds { connect: short, call: short };
+    let bounds = Bounds { connect: Duration::from_secs(15), call: SHORT };
     Target { address: format!("{scheme}://{at}").parse().unwrap(), credentials, bounds }
 }
 
 /// A scheduler that says `bytes` to the first who comes, whatever is asked.
-async fn scripted(identity: &crate::security::Identity, bytes: Vec<u8>, then: Then) -> (SocketAddr, JoinHandle<()>) {
+async fn scripted(
+    identity: &crate::security::Identity,
+    bytes: Vec<u8>,
+    then: Then,
+) -> (SocketAddr, JoinHandle<()>) {
     let acceptor = TlsAcceptor::from(server_config(identity).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -66,10 +72,15 @@ async fn scripted(identity: &crate::security::Identity, bytes: Vec<u8>, then: Th
 
 /// Connects to a scripted scheduler and calls `identity`; gives the error, and whether it came from connecting.
 async fn failure(bytes: Vec<u8>, then: Then) -> (RpcError, &'static str) {
+    let silent = bytes.is_empty() && then == Then::Hang;
     let ours = authority("00c0ffee00c0ffee");
     let scheduler = ours.1.issue(CertificateRole::Scheduler, &[]).unwrap();
     let (at, task) = scripted(&scheduler, bytes, then).await;
-    let target = target(at, Some(credentials(&ours, CertificateRole::Controller)));
+    let mut target = target(at, Some(credentials(&ours, CertificateRole::Controller)));
+    if silent {
+        // Long enough for the TLS handshake, which has the same bound.
+        target.bounds.connect = Duration::from_secs(2);
+    }
     let outcome = match Connection::open(&target).await {
         Err(error) => (error, "open"),
         Ok(mut connection) => {
@@ -99,15 +110,25 @@ async fn each_failure_says_what_was_waited_for() {
     let lie = [words(&[25, 2, 1, 1 << 40]), vec![0xc0]].concat();
     let reserved = [words(&[17, 1, 1]), vec![0xc1]].concat();
     let cases = [
-        (vec![], Then::Hang, "open", "did not answer within 0.3 s, while waiting for the Dask handshake"),
+        (vec![], Then::Hang, "open", "did not answer within 2 s, while waiting for the Dask handshake"),
         (vec![], Then::Close, "open", "closed the connection while we waited for the Dask handshake"),
         (hello[..20].to_vec(), Then::Close, "open", "closed in the middle of a message"),
         (codec::encode(&"hi".into()), Then::Hang, "open", "the first message is not Dask's handshake"),
         (words(&[1 << 30]), Then::Hang, "open", "a message of 1073741824 bytes was announced"),
         (after_hello(&[]), Then::Hang, "call", "while waiting for the reply to identity"),
-        (after_hello(&[]), Then::Close, "call", "closed the connection while we waited for the reply to identity"),
+        (
+            after_hello(&[]),
+            Then::Close,
+            "call",
+            "closed the connection while we waited for the reply to identity",
+        ),
         (after_hello(&words(&[100, 1, 84])), Then::Close, "call", "closed in the middle of a message"),
-        (after_hello(&words(&[1 << 40])), Then::Hang, "call", "a message of 1099511627776 bytes was announced"),
+        (
+            after_hello(&words(&[1 << 40])),
+            Then::Hang,
+            "call",
+            "a message of 1099511627776 bytes was announced",
+        ),
         (after_hello(&lie), Then::Hang, "call", "a message of 1099511627777 bytes was announced"),
         (after_hello(&words(&[16, u64::MAX, 0])), Then::Hang, "call", "frames announced in 16 bytes"),
         (after_hello(&reserved), Then::Hang, "call", "0xc1"),
@@ -151,10 +172,11 @@ async fn a_dropped_call_poisons_the_connection() {
     let (at, task) = scripted(&scheduler, after_hello(&[]), Then::Hang).await;
     let target = target(at, Some(credentials(&ours, CertificateRole::Controller)));
     let mut connection = Connection::open(&target).await.unwrap();
-    let call = connection.call("identity", vec![], Duration::from_secs(60));
+    let call = connection.call("identity", vec![], Duration::from_mins(1));
     assert!(timeout(Duration::from_millis(20), call).await.is_err());
     let error = connection.call("identity", vec![], target.bounds.call).await.unwrap_err();
-    let expected = format!("the connection to {} is unusable, since an earlier call on it did not finish", at_tls(at));
+    let expected =
+        format!("the connection to {} is unusable, since an earlier call on it did not finish", at_tls(at));
     assert_eq!(error.to_string(), expected);
     assert!(error.is_transient());
     task.abort();
@@ -195,7 +217,9 @@ async fn only_a_scheduler_is_taken_for_a_scheduler() {
     let ours = authority("00c0ffee00c0ffee");
     let worker = ours.1.issue(CertificateRole::Worker, &[]).unwrap();
     let (at, _task) = scripted(&worker, after_hello(&[]), Then::Hang).await;
-    let error = Connection::open(&target(at, Some(credentials(&ours, CertificateRole::Controller)))).await.unwrap_err();
+    let error = Connection::open(&target(at, Some(credentials(&ours, CertificateRole::Controller))))
+        .await
+        .unwrap_err();
     let text = error.to_string();
     assert!(text.contains("worker.00c0ffee00c0ffee.crewcall.internal"), "{text}");
     assert!(text.contains("and scheduler.00c0ffee00c0ffee.crewcall.internal was expected"), "{text}");
@@ -235,10 +259,12 @@ async fn a_closed_port_is_told_from_a_silent_one() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let ours = authority("00c0ffee00c0ffee");
-    let target = target(at, Some(credentials(&ours, CertificateRole::Controller)));
+    let mut target = target(at, Some(credentials(&ours, CertificateRole::Controller)));
+    target.bounds.connect = SHORT;
     // The kernel completes the TCP handshake of a socket that nobody accepts from.
     let error = Connection::open(&target).await.unwrap_err();
-    let expected = "did not answer within 0.3 s, while waiting for the TLS handshake; the TCP connection stands";
+    let expected =
+        "did not answer within 0.3 s, while waiting for the TLS handshake; the TCP connection stands";
     assert_eq!(error.to_string(), format!("tls://{at} {expected}"));
     drop(listener);
     let error = Connection::open(&target).await.unwrap_err();
@@ -252,7 +278,10 @@ async fn the_kernel_watches_over_a_silent_peer() {
     let tcp = dial(&address, Duration::from_secs(15)).await.unwrap();
     assert!(tcp.nodelay().unwrap());
     assert!(sockopt::socket_keepalive(&tcp).unwrap());
-    assert_eq!(sockopt::tcp_keepidle(&tcp).unwrap() + sockopt::tcp_keepintvl(&tcp).unwrap() * PROBES, DEAD_AFTER);
+    assert_eq!(
+        sockopt::tcp_keepidle(&tcp).unwrap() + sockopt::tcp_keepintvl(&tcp).unwrap() * PROBES,
+        DEAD_AFTER
+    );
     assert_eq!(sockopt::tcp_keepcnt(&tcp).unwrap(), PROBES);
     #[cfg(target_os = "linux")]
     assert_eq!(sockopt::tcp_user_timeout(&tcp).unwrap(), 30_000);

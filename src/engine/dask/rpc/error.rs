@@ -170,7 +170,10 @@ impl RpcError {
             io::ErrorKind::TimedOut => Self::Message {
                 peer,
                 awaited,
-                source: CodecError::Io(io::Error::new(error.kind(), "the peer's machine does not acknowledge anything")),
+                source: CodecError::Io(io::Error::new(
+                    error.kind(),
+                    "the peer's machine does not acknowledge anything",
+                )),
             },
             _ => Self::Message { peer, awaited, source: CodecError::Io(error) },
         }
@@ -205,9 +208,9 @@ impl RpcError {
                 | CertificateError::NotValidYetContext { .. } => "compare the clocks of both machines",
                 _ => "something else than this cluster's scheduler may listen at this address",
             }),
-            Self::Tls { source: TlsError::AlertReceived(_), .. } => {
-                Some("the certificate at hand is not one of this cluster's; it may be from an earlier one of that name")
-            }
+            Self::Tls { source: TlsError::AlertReceived(_), .. } => Some(
+                "the certificate at hand is not one of this cluster's; it may be from an earlier one of that name",
+            ),
             Self::Tls { source: TlsError::InvalidMessage(_), .. } => {
                 Some("the scheduler may run without TLS: its address then begins with tcp://")
             }
@@ -236,9 +239,9 @@ fn tls_reason(error: &TlsError) -> String {
         TlsError::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
             "its certificate has expired".to_owned()
         }
-        TlsError::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            "its certificate is not valid yet".to_owned()
-        }
+        TlsError::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => "its certificate is not valid yet".to_owned(),
         TlsError::AlertReceived(
             AlertDescription::UnknownCA | AlertDescription::DecryptError | AlertDescription::BadCertificate,
         ) => "it does not accept our certificate, which is from another authority".to_owned(),

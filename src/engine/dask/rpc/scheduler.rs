@@ -160,7 +160,7 @@ impl SchedulerClient {
 
     /// Turns a reply into what `op` is known to give.
     pub(super) fn decode<T: DeserializeOwned>(&self, op: &str, reply: Value) -> Result<T, RpcError> {
-        rmpv::ext::from_value(reply).map_err(|e| self.odd_reply(op, e))
+        rmpv::ext::from_value(reply).map_err(|rmpv::ext::Error::Syntax(problem)| self.odd_reply(op, problem))
     }
 
     /// The error for a reply that makes no sense.
@@ -229,7 +229,8 @@ impl WireMetrics {
             Some(counts) => {
                 let count = |state| counts.get(state).copied().unwrap_or(0);
                 // States of distributed's worker in which a task will run, runs, or has left the pool while running.
-                let assigned = ["waiting", "ready", "constrained", "executing", "long-running", "rescheduled"];
+                let assigned =
+                    ["waiting", "ready", "constrained", "executing", "long-running", "rescheduled"];
                 let held = count("memory").saturating_add(count("disk"));
                 (held, assigned.into_iter().map(count).fold(0, u32::saturating_add))
             }
@@ -263,3 +264,7 @@ fn state(status: &str) -> WorkerState {
         _ => WorkerState::Retiring,
     }
 }
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;
