@@ -164,12 +164,8 @@ impl SchedulerClient {
     }
 
     /// The error for a reply that makes no sense.
-    pub(super) fn odd_reply(&self, op: &str, problem: impl ToString) -> RpcError {
-        RpcError::Reply {
-            peer: self.connection.peer().clone(),
-            op: op.to_owned(),
-            problem: problem.to_string(),
-        }
+    pub(super) fn odd_reply(&self, op: &str, problem: impl Into<String>) -> RpcError {
+        RpcError::Reply { peer: self.connection.peer().clone(), op: op.to_owned(), problem: problem.into() }
     }
 }
 
