@@ -2,6 +2,8 @@
 //!
 //! `CREWCALL_TEST_PYTHON` names the interpreter; it needs `distributed`.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its ground gives way")]
+
 use std::{
     collections::BTreeSet,
     fs,
