@@ -81,6 +81,11 @@ struct Cluster {
 
 impl Cluster {
     fn start(python: &Path, transport: Transport) -> Self {
+        Self::start_with(python, transport, "")
+    }
+
+    /// With a scheduler that runs `preload`, which is Python.
+    fn start_with(python: &Path, transport: Transport, preload: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::new("00c0ffee00c0ffee");
         let file = directory.path().join("scheduler.json");
@@ -94,6 +99,9 @@ impl Cluster {
             "127.0.0.1:0",
         ]);
         command.args(["--host", host, "--scheduler-file"]).arg(&file);
+        let script = directory.path().join("preload.py");
+        fs::write(&script, preload).unwrap();
+        command.arg("--preload").arg(&script);
         if transport == Transport::Tls {
             tls_arguments(
                 &mut command,
@@ -363,4 +371,50 @@ async fn a_scheduler_without_tls_is_reached_and_never_by_mistake() {
     assert!(error.hint().unwrap().contains("tcp://"));
     // The scheduler survives the ClientHello.
     assert!(client.identity().await.is_ok());
+}
+
+/// Stands in for the operation of Crewcall's preload: news come half a second after the question.
+const STATUS_STAND_IN: &str = "
+import asyncio
+import time
+
+
+async def crewcall_status(since=None, wait=0, ranking=False):
+    if since is not None:
+        await asyncio.sleep(min(wait, 0.5))
+    worker = {'address': 'tls://127.0.0.1:1', 'state': 'paused', 'held_bytes': 2**40, 'held_results': 3,
+              'processing': 0, 'actors': 1}
+    demand = {'resources': {}, 'runnable': 0, 'unrunnable': 2, 'occupancy': -1e-9}
+    departure = {'sequence': 4, 'worker': 'demo-workers-1-0', 'at': time.time(), 'expected': None,
+                 'lost_computed': 1, 'lost_scattered': 0}
+    return {'protocol': 1, 'sequence': (since or 0) + 1, 'idle_since': None, 'clients': 0,
+            'workers': {'demo-workers-0-0': worker, 7: worker}, 'demand': [demand],
+            'ranking': ['demo-workers-0-0', 7] if ranking else None, 'departures': [departure], 'unavailable': []}
+
+
+def dask_setup(scheduler):
+    scheduler.handlers['crewcall_status'] = crewcall_status
+";
+
+#[tokio::test]
+async fn a_status_comes_through_python_and_waits_when_asked_to() {
+    let Some(python) = python() else { return };
+    let cluster = Cluster::start_with(&python, Transport::Tls, STATUS_STAND_IN);
+    let mut client =
+        SchedulerClient::connect(&cluster.target(Some(cluster.own_credentials()))).await.unwrap();
+    let wait = Duration::from_secs(30);
+    let first =
+        client.status(StatusQuestion { since: None, wait, ranking: Ranking::NotWanted }).await.unwrap();
+    assert_eq!((first.sequence, first.ranking), (1, None));
+    let asked = Instant::now();
+    let question = StatusQuestion { since: Some(first.sequence), wait, ranking: Ranking::Wanted };
+    let second = client.status(question).await.unwrap();
+    assert!(asked.elapsed() >= Duration::from_millis(490));
+    assert_eq!(second.sequence, 2);
+    assert_eq!(second.workers.keys().cloned().collect::<BTreeSet<_>>(), names(["7", FIRST]));
+    let worker = &second.workers[&NodeName::new(FIRST)];
+    assert_eq!((worker.state, worker.held_bytes, worker.actors), (WorkerState::Paused, 1 << 40, 1));
+    assert_eq!(second.ranking, Some(vec![NodeName::new(FIRST), NodeName::new("7")]));
+    assert_eq!((second.demand[0].unrunnable, second.demand[0].occupancy), (2, Duration::ZERO));
+    assert_eq!((second.departures[0].expected, second.departures[0].lost_computed), (None, 1));
 }
