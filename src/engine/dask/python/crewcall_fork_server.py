@@ -57,7 +57,6 @@ hand everything over (see ``crewcall_preload``).
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import ctypes
 import gc
@@ -510,17 +509,6 @@ def _node(launch: Launch, events: Events) -> int:
         return EXIT_FAILED
 
 
-def _leave(code: int) -> None:
-    """End a node as an interpreter would, without returning into the fork server's loop."""
-    try:
-        atexit._run_exitfuncs()
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        os._exit(code)
-
-
 # --- The server ---------------------------------------------------------------------------------------------
 
 
@@ -588,7 +576,7 @@ class ForkServer:
         except (OSError, RuntimeError) as error:
             self.events.send("failed", node=launch.node, error=str(error), traceback="")
         finally:
-            _leave(code)
+            importlib.import_module("crewcall_preload").leave(code)
 
 
 def _import_everything() -> dict[str, str | None]:

@@ -87,12 +87,16 @@ logger = logging.getLogger("distributed.crewcall")
 
 async def dask_setup(server: Any) -> None:
     """Install what fits `server`, a Scheduler, Worker or Nanny. Called by Dask."""
-    kinds = {kind.__name__ for kind in type(server).__mro__}
-    if "Scheduler" in kinds:
+    if _is_a(server, "Scheduler"):
         install_status(server)
-    elif "Nanny" in kinds or ("Worker" in kinds and server.nanny is None):
+    elif _is_a(server, "Nanny") or (_is_a(server, "Worker") and server.nanny is None):
         # A worker under a nanny is stopped by it, and must not outstay that.
         drain_on_sigterm(server)
+
+
+def _is_a(server: Any, kind: str) -> bool:
+    # By name, so that a scheduler need not import the worker's module.
+    return any(ancestor.__name__ == kind for ancestor in type(server).__mro__)
 
 
 def leave(code: int) -> None:
@@ -132,7 +136,7 @@ def drain_on_sigterm(server: Any, grace: float | None = None) -> None:
         return
     if grace is None:
         grace = _grace_of_environment()
-    drain = (NannyDrain if hasattr(server, "worker_address") else WorkerDrain)(server, grace)
+    drain = (NannyDrain if _is_a(server, "Nanny") else WorkerDrain)(server, grace)
     server._crewcall_drain = drain
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drain.begin)
 
