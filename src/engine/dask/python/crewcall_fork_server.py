@@ -301,7 +301,7 @@ def _become_node(launch: Launch, events: Events) -> None:
     try:
         os.chdir(launch.directory)
     except OSError as error:
-        raise RuntimeError(
+        raise StartError(
             f"cannot enter the working directory {launch.directory!r}: {error.strerror}"
         ) from None
     _set_import_path(launch)
