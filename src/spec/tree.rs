@@ -281,7 +281,8 @@ impl<'s> Builder<'s> {
     }
 
     fn place_root(&mut self, node: Node) -> Result<(), Diagnostic> {
-        let empty = matches!(&node.value, Value::Scalar(scalar) if scalar.style == Style::Plain && scalar.text.is_empty());
+        // A marker with nothing behind it is no document.
+        let empty = node.span.is_empty() && node.is_null();
         if empty {
             return Ok(());
         }

@@ -38,7 +38,9 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
 pub(super) fn at_most(path: &FieldPath, count: usize, most: usize, what: &str, found: &mut Vec<Problem>) {
     if count > most {
         found.push(
-            Problem::error(format!("{count} {what} are too many; the most is {most}")).at_key(path, ""),
+            Problem::error(format!("{count} {what} are too many; the most is {most}"))
+                .at_key(path, "")
+                .help("remove some of them"),
         );
     }
 }
