@@ -102,13 +102,17 @@ fn what_is_written_back_loads_as_the_same_document() {
     }
 }
 
+/// Documents of values that JSON does not have, or that another reader stops at.
+const NO_JSON_FORM: [&str; 2] = ["many_odd_text", "resources_not_finite"];
+
 /// What only a reader with the text, or the rules, can refuse: the schema accepts these.
-const BEYOND_THE_SCHEMA: [&str; 14] = [
+const BEYOND_THE_SCHEMA: [&str; 15] = [
     "engine_config_key",
+    "env_value_with_escape",
     "environment_image_on_local",
     "environment_interpreter_on_kubernetes",
     "environment_packages_on_ec2",
-    "environment_packages_pip_option",
+    "memory_number_in_gigabytes",
     "memory_of_scheduler_too_small",
     "namespace_on_local",
     "secret_env_and_env",
@@ -122,8 +126,9 @@ const BEYOND_THE_SCHEMA: [&str; 14] = [
 
 /// The document as another reader of YAML sees it.
 fn first_value(name: &str, text: &str) -> Value {
-    let values: Vec<Value> =
-        serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let values: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     values.into_iter().next().unwrap()
 }
 
@@ -137,7 +142,7 @@ fn the_schema_accepts_and_refuses_what_the_loader_does() {
     let mut beyond = Vec::new();
     for (name, text) in files("bad") {
         // What is no YAML, or has no JSON form, is outside the schema's reach.
-        if name.starts_with("yaml_") || ["many_odd_text", "resources_not_finite"].contains(&name.as_str()) {
+        if name.starts_with("yaml_") || NO_JSON_FORM.contains(&name.as_str()) {
             continue;
         }
         let value = first_value(&name, &text);
@@ -153,6 +158,9 @@ fn a_document_that_arrives_as_json_meets_the_same_rules() {
     let mut checked = 0;
     for (name, text) in files("bad") {
         let Ok(cluster) = serde_saphyr::from_str::<ComputeCluster>(&text) else { continue };
+        if NO_JSON_FORM.contains(&name.as_str()) {
+            continue;
+        }
         let Err(invalid) = validate(&cluster) else { continue };
         let loaded: Vec<_> = refused(&name, &text)
             .diagnostics()

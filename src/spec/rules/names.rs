@@ -6,7 +6,6 @@ use super::Problem;
 use crate::spec::{
     ComputeCluster, FieldPath, GroupName, ProviderKind, limits,
     text::{code, printable},
-    tree::has_control,
 };
 
 pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
@@ -117,11 +116,18 @@ fn environment(
     for (name, value) in plain {
         let path = plain_path.key(name);
         variable_name(&path, name, found);
-        if value.len() > limits::ENV_VALUE || has_control(value) {
+        if value.len() > limits::ENV_VALUE {
+            let (length, most) = (value.len(), limits::ENV_VALUE);
             found.push(
-                Problem::error(format!("the value of {} is too long or has control characters", code(name)))
+                Problem::error(format!("the value of {} has {length} bytes; the most is {most}", code(name)))
                     .at(&path, "")
-                    .help(format!("the most is {} bytes; pass larger things as a file", limits::ENV_VALUE)),
+                    .help("pass it as a file"),
+            );
+        } else if has_control(value) {
+            found.push(
+                Problem::error(format!("the value of {} has control characters", code(name)))
+                    .at(&path, "")
+                    .help("remove them; line breaks and tabs may stay"),
             );
         }
     }
@@ -164,4 +170,9 @@ fn is_variable(name: &str) -> bool {
     name.len() <= limits::ENV_NAME
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Control characters other than those of plain text.
+fn has_control(text: &str) -> bool {
+    text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
 }

@@ -82,10 +82,10 @@ fn size(path: &FieldPath, group: &WorkerGroupSpec, found: &mut Vec<Problem>) {
 }
 
 fn least_memory(path: &FieldPath, memory: Option<Memory>, role: &str, found: &mut Vec<Problem>) {
-    if let Some(memory) = memory.filter(|memory| memory.bytes() < limits::LEAST_MEMORY) {
+    if memory.is_some_and(|memory| memory.bytes() < limits::LEAST_MEMORY) {
         found.push(
             Problem::error(format!("a Dask {role} needs at least 128MiB of memory"))
-                .at(path, format!("{memory} here"))
+                .at(path, "too little")
                 .help("write it as 2GiB, 500MB or 2Gi; a number alone is in bytes"),
         );
     }
