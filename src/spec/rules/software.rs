@@ -14,8 +14,8 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
     let EngineSpec::Dask(dask) = &spec.engine;
     let path = FieldPath::of("spec.engine.dask");
     let config = path.key("config");
-    at_most(&config, dask.config.len(), limits::CONFIG, "settings", found);
-    for key in dask.config.keys() {
+    let few = at_most(&config, dask.config.len(), limits::CONFIG, "settings", found);
+    for key in dask.config.keys().filter(|_| few) {
         if key.split('.').any(|part| part.trim().is_empty()) || key.len() > limits::CONFIG_KEY {
             found.push(
                 Problem::error(format!("{} is no name of a Dask setting", code(key)))
@@ -28,7 +28,9 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
         [("workerPreload", &dask.worker_preload), ("schedulerPreload", &dask.scheduler_preload)]
     {
         let path = path.key(key);
-        at_most(&path, preloads.len(), limits::PRELOADS, "preloads", found);
+        if !at_most(&path, preloads.len(), limits::PRELOADS, "preloads", found) {
+            continue;
+        }
         for (index, preload) in preloads.iter().enumerate() {
             reference(&path.index(index), preload, limits::PATH, "module or file", found);
         }
@@ -96,7 +98,9 @@ fn packages(path: &FieldPath, packages: &[String], found: &mut Vec<Problem>) {
         );
         return;
     }
-    at_most(path, packages.len(), limits::PACKAGES, "packages", found);
+    if !at_most(path, packages.len(), limits::PACKAGES, "packages", found) {
+        return;
+    }
     for (index, package) in packages.iter().enumerate() {
         let path = path.index(index);
         if package.starts_with('-') {
