@@ -1,18 +1,21 @@
 //! The plan as a whole: which part of the policy speaks when.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     conditions,
     outcome::{Action, Outcome, Plan},
-    situation::{EngineView, Situation},
+    situation::{AnchorCall, EngineView, Situation},
 };
 use crate::{
     model::{
-        AnchorState, EndReason, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
-        ObservedNode, Presence, Severity, Slot, Stage, Stop,
+        AnchorState, EndReason, Ending, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
+        ObservedNode, Presence, Severity, Slot, Stop,
     },
     spec::{ClusterSpec, GroupName},
 };
@@ -23,8 +26,8 @@ const ANNOUNCE: Duration = Duration::from_secs(300);
 /// What to do about a cluster.
 pub fn plan(situation: &Situation<'_>) -> Plan {
     let mut planner = Planner::new(situation);
-    let outcome = match situation.record.wanted.presence {
-        Presence::Absent(_) => planner.tear_down(),
+    let outcome = match &situation.record.wanted.presence {
+        Presence::Absent(ending) => planner.tear_down(ending),
         Presence::Present => match planner.end_due() {
             Some(reason) => Outcome::Ends(reason),
             None => {
@@ -38,17 +41,12 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
 
 /// Whether the plan could use a ranking of the workers, which costs the engine a little work.
 pub fn needs_ranking(situation: &Situation<'_>) -> bool {
-    let wants = |action: &Action| matches!(action, Action::Drain { .. });
-    // Without a ranking, a surplus waits for one; with any ranking it shows whether one is used.
-    let EngineView::Seen(status) = situation.engine else { return false };
-    if status.ranking.is_some() {
+    if !matches!(situation.record.wanted.presence, Presence::Present) {
         return false;
     }
-    let mut ranked = status.clone();
-    ranked.ranking = Some(status.workers.keys().cloned().collect());
-    let engine = EngineView::Seen(ranked);
-    let ranked = Situation { engine: &engine, ..*situation };
-    plan(&ranked).actions.iter().any(wants) && !plan(situation).actions.iter().any(wants)
+    let mut planner = Planner::new(situation);
+    planner.converge();
+    planner.lacks_ranking
 }
 
 /// `at` plus `delay`; the far end of time instead of an overflow.
@@ -63,6 +61,12 @@ pub(super) struct Planner<'a> {
     pub(super) ledger: Ledger,
     pub(super) actions: Vec<Action>,
     pub(super) events: Vec<Event>,
+    /// Whether registered nodes are to go, and nobody has said which first.
+    pub(super) lacks_ranking: bool,
+    /// The cluster's own nodes in the world.
+    nodes: HashMap<&'a NodeId, &'a ObservedNode>,
+    /// Nodes that this plan ends.
+    ending: BTreeSet<NodeName>,
     /// Groups whose failures of this moment are counted already.
     failing: BTreeSet<GroupName>,
     next_tick: Option<Timestamp>,
@@ -70,8 +74,13 @@ pub(super) struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(situation: &'a Situation<'a>) -> Self {
+        let cluster = situation.record.name();
+        let own = situation.world.nodes.iter().filter(|node| node.id.cluster == *cluster);
         Self {
             situation,
+            nodes: own.map(|node| (&node.id, node)).collect(),
+            ending: BTreeSet::new(),
+            lacks_ranking: false,
             ledger: situation.record.progress.ledger.clone(),
             actions: Vec::new(),
             events: Vec::new(),
@@ -125,7 +134,7 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn observed(&self, id: &NodeId) -> Option<&'a ObservedNode> {
-        self.situation.world.nodes.iter().find(|node| node.id == *id)
+        self.nodes.get(id).copied()
     }
 
     /// Counts a failure of a group, those of one moment once.
@@ -136,10 +145,10 @@ impl<'a> Planner<'a> {
         record_failure(failures, first, FailureNote { at, node, message });
     }
 
-    /// Ends and forgets nodes, unless that is under way already.
-    pub(super) fn remove(&mut self, nodes: Vec<NodeName>, how: Stop) {
+    /// Ends and forgets nodes, unless that is under way already. The first word on a node counts.
+    pub(super) fn remove(&mut self, mut nodes: Vec<NodeName>, how: Stop) {
         let removing = &self.situation.operations.removing;
-        let nodes: Vec<NodeName> = nodes.into_iter().filter(|node| !removing.contains(node)).collect();
+        nodes.retain(|node| !removing.contains(node) && self.ending.insert(node.clone()));
         if !nodes.is_empty() {
             self.actions.push(Action::Remove { nodes, how });
         }
@@ -147,11 +156,14 @@ impl<'a> Planner<'a> {
 
     /// Everything goes; drains are not waited for. Done when the world shows nothing, and nothing
     /// can still appear.
-    fn tear_down(&mut self) -> Outcome {
+    fn tear_down(&mut self, ending: &Ending) -> Outcome {
         let world = self.situation.world;
         let operations = self.situation.operations;
+        if !operations.launching.is_empty() {
+            self.note_launching();
+        }
         let busy = operations.removing_anchor
-            || operations.anchor == super::AnchorCall::InFlight
+            || operations.anchor == AnchorCall::InFlight
             || !operations.launching.is_empty();
         if busy {
             return Outcome::Continues;
@@ -161,18 +173,32 @@ impl<'a> Planner<'a> {
             self.wake_in(Duration::from_secs(1));
             return Outcome::Continues;
         }
-        let hidden = self.situation.facts.visibility_delay;
-        let newest = self
-            .ledger
-            .groups
-            .values()
-            .flat_map(|group| group.slots.values())
-            .filter(|entry| entry.stage != Stage::Vacant)
-            .map(|entry| entry.since)
-            .max();
-        match newest {
-            Some(since) if !self.passed(since, hidden) => Outcome::Continues,
-            _ => Outcome::Finished,
+        // What was asked for just before the end may not be visible yet, the anchor included.
+        let entries = self.ledger.groups.values().flat_map(|group| group.slots.values());
+        let asked = entries.map(|entry| entry.since).chain(match operations.anchor {
+            AnchorCall::Made(at) => Some(at),
+            _ => None,
+        });
+        let newest = asked.fold(ending.at, Timestamp::max);
+        if self.passed(newest, self.situation.facts.visibility_delay) {
+            Outcome::Finished
+        } else {
+            Outcome::Continues
+        }
+    }
+
+    /// Notes that a creating call was still under way: what it makes becomes visible that much later.
+    fn note_launching(&mut self) {
+        let now = self.now();
+        let cluster = self.situation.record.name();
+        for (name, group) in &mut self.ledger.groups {
+            for (slot, entry) in &mut group.slots {
+                let (group, slot, incarnation) = (name.clone(), *slot, entry.incarnation);
+                let id = NodeId { cluster: cluster.clone(), group, slot, incarnation };
+                if self.situation.operations.launching.contains(&id.name()) {
+                    entry.since = now;
+                }
+            }
         }
     }
 
