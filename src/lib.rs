@@ -1,5 +1,7 @@
 //! Crewcall.
+pub mod controller;
 pub mod engine;
+pub mod environment;
 pub mod model;
 pub mod plan;
 pub mod provider;

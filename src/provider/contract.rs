@@ -107,6 +107,17 @@ pub struct Capabilities {
     pub start_deadline: Duration,
     /// How long a node may be missing from [`Provider::observe`] after its creation.
     pub visibility_delay: Duration,
+    /// What it needs of the caller each time an anchor is made.
+    pub surrounding: Surrounding,
+}
+
+/// What a provider needs of the caller each time an anchor is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surrounding {
+    /// Nothing.
+    NotNeeded,
+    /// The caller's environment variables.
+    CallersEnvironment,
 }
 
 /// Who asks, in what surroundings.

@@ -4,7 +4,7 @@ mod contract;
 
 pub use contract::{
     AnchorRequest, Caller, Capabilities, Directories, Follow, LogRequest, LogStream, Managed, NodeFailure,
-    NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal,
+    NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
 };
 
 pub use crate::model::{ErrorKind, Residue, Stop};
