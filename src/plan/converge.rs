@@ -158,7 +158,11 @@ impl Planner<'_> {
             let failures = self.ledger.groups.entry(group.clone()).or_default().failures.clone();
             match next_try(&failures) {
                 Some(at) if at > now => self.wake_at(at),
-                _ => self.intend(&group, slot, &template),
+                _ => {
+                    self.intend(&group, slot, &template);
+                    let message = "the scheduler is asked for".to_owned();
+                    self.event(Severity::Normal, EventKind::NodeLaunching, None, message);
+                }
             }
         }
         self.launch_intended(&group, None);
@@ -280,9 +284,16 @@ impl Planner<'_> {
         }
         let taken: BTreeSet<Slot> = self.occupied(group, |_| true).into_iter().collect();
         let free = (0..).map(Slot).filter(|slot| !taken.contains(slot)).take(allowed);
-        for slot in free.collect::<Vec<_>>() {
-            self.intend(group, slot, template);
+        let free: Vec<Slot> = free.collect();
+        for slot in &free {
+            self.intend(group, *slot, template);
         }
+        let message = match free.len() {
+            0 => return,
+            1 => format!("a worker of group {group} is asked for"),
+            count => format!("{count} workers of group {group} are asked for"),
+        };
+        self.event(Severity::Normal, EventKind::NodeLaunching, None, message);
     }
 
     fn announce_backoff(&mut self, group: &GroupName, failures: &Failures) {

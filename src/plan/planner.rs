@@ -11,17 +11,21 @@ use super::{
     conditions,
     outcome::{Action, Outcome, Plan},
     situation::{AnchorCall, EngineView, Situation},
+    size::desired,
 };
 use crate::{
     model::{
         AnchorState, EndReason, Ending, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
-        ObservedNode, Presence, Severity, Slot, Stop,
+        ObservedNode, Presence, Severity, Slot, Stage, Stop,
     },
     spec::{ClusterSpec, GroupName},
 };
 
 /// How long before the end it is announced, at most a tenth of the limit.
 const ANNOUNCE: Duration = Duration::from_secs(300);
+
+/// A removing call is repeated after so long, as long as something is left.
+const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do about a cluster.
 pub fn plan(situation: &Situation<'_>) -> Plan {
@@ -32,6 +36,7 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
             Some(reason) => Outcome::Ends(reason),
             None => {
                 planner.converge();
+                planner.announce_workers();
                 Outcome::Continues
             }
         },
@@ -147,8 +152,12 @@ impl<'a> Planner<'a> {
 
     /// Ends and forgets nodes, unless that is under way already. The first word on a node counts.
     pub(super) fn remove(&mut self, mut nodes: Vec<NodeName>, how: Stop) {
-        let removing = &self.situation.operations.removing;
-        nodes.retain(|node| !removing.contains(node) && self.ending.insert(node.clone()));
+        let operations = self.situation.operations;
+        nodes.retain(|node| !operations.removing.contains(node) && !self.ending.contains(node));
+        nodes.retain(|node| {
+            operations.removed.get(node).is_none_or(|ended| self.passed(*ended, REMOVE_AGAIN))
+        });
+        self.ending.extend(nodes.iter().cloned());
         if !nodes.is_empty() {
             self.actions.push(Action::Remove { nodes, how });
         }
@@ -169,8 +178,9 @@ impl<'a> Planner<'a> {
             return Outcome::Continues;
         }
         if world.anchor != AnchorState::Absent || !world.nodes.is_empty() {
-            self.actions.push(Action::RemoveAnchor);
-            self.wake_in(Duration::from_secs(1));
+            if operations.anchor_removed.is_none_or(|ended| self.passed(ended, REMOVE_AGAIN)) {
+                self.actions.push(Action::RemoveAnchor);
+            }
             return Outcome::Continues;
         }
         // What was asked for just before the end may not be visible yet, the anchor included.
@@ -234,6 +244,34 @@ impl<'a> Planner<'a> {
         }
         self.ledger.end_announced = near;
         None
+    }
+
+    /// Says so when the last worker that was missing has registered.
+    fn announce_workers(&mut self) {
+        let before = self.complete(&self.situation.record.progress.ledger);
+        let after = self.complete(&self.ledger);
+        if let (None, Some(count)) = (before, after) {
+            let message = match count {
+                1 => "the one worker is there".to_owned(),
+                count => format!("all {count} workers are there"),
+            };
+            self.event(Severity::Normal, EventKind::WorkersReady, None, message);
+        }
+    }
+
+    /// How many workers are registered, if none is missing.
+    fn complete(&self, ledger: &Ledger) -> Option<usize> {
+        let mut all = 0;
+        for (name, group) in self.spec().groups() {
+            let slots = ledger.groups.get(&name).map(|group| &group.slots).into_iter().flatten();
+            let live: Vec<_> = slots.map(|(_, entry)| entry).filter(|entry| entry.is_live()).collect();
+            let target = desired(group, u32::try_from(live.len()).unwrap_or(u32::MAX)) as usize;
+            if live.len() < target || live.iter().any(|entry| entry.stage != Stage::Registered) {
+                return None;
+            }
+            all += live.len();
+        }
+        Some(all)
     }
 
     fn finish(self, outcome: Outcome) -> Plan {

@@ -113,6 +113,10 @@ impl Planner<'_> {
                 let now = self.now();
                 if self.engine_sees(id) == Some(true) {
                     self.with_entry(id, |entry| entry.enter(Stage::Registered, now));
+                    if let Some(address) = node.address.as_ref().filter(|_| id.group.is_scheduler()) {
+                        let message = format!("the scheduler {id} answers at {address}");
+                        self.event(Severity::Normal, EventKind::SchedulerReady, Some(id.name()), message);
+                    }
                 } else if self.passed(entry.since, self.situation.facts.start_deadline)
                     && self.is_known_to_be_useless(id, node)
                 {
