@@ -70,7 +70,8 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 /// Modules that a text names after `crate::`, also inside the braces of `use crate::{…}`.
 fn uses(text: &str, modules: &BTreeMap<&str, BTreeSet<&str>>) -> BTreeSet<String> {
-    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
