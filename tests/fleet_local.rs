@@ -120,6 +120,9 @@ async fn a_cluster_computes_grows_shrinks_and_goes() {
     let view = until(&fleet, "one worker", |view| view.nodes.len() == 2 && view.groups[0].draining == 0).await;
     assert_eq!(compute(&python, &view, sum).trim(), "285");
 
+    for event in fleet.events(&name, 100).await.unwrap() {
+        eprintln!("{} {}", event.at, event.message);
+    }
     let mut changes = fleet.changes();
     fleet.delete(&name).await.unwrap();
     tokio::time::timeout(Duration::from_secs(30), async {
