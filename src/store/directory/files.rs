@@ -51,14 +51,19 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Makes a directory for its owner only, not yet durably.
+pub(super) fn new_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
 /// Makes a directory for its owner only, unless it is there, and those above it; durably.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
+    match new_directory(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let Some(parent) = path.parent() else { return Err(error) };
             make_directory(parent)?;
-            DirBuilder::new().mode(0o700).create(path)?;
+            new_directory(path)?;
         }
         made => made?,
     }

@@ -180,10 +180,11 @@ impl Folders {
     /// Makes, aside, what is to become `folder`; errors name the latter.
     fn stage(staging: &Path, folder: &Path, text: &[u8]) -> Result<(), StoreError> {
         files::remove_directory(staging).map_err(io_error("remove", staging))?;
-        files::make_directory(staging).map_err(io_error("create", folder))?;
+        files::new_directory(staging).map_err(io_error("create", folder))?;
         for part in [SECRETS, LOGS] {
-            files::make_directory(&staging.join(part)).map_err(io_error("create", folder.join(part)))?;
+            files::new_directory(&staging.join(part)).map_err(io_error("create", folder.join(part)))?;
         }
+        // This syncs the folder, and with it the entries of its parts.
         files::write_whole(&staging.join(RECORD), text).map_err(io_error("write", folder.join(RECORD)))
     }
 
