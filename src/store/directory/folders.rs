@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -45,7 +45,7 @@ pub(super) struct Folders {
 /// The right to change folders: against other processes by the file, which is let go first,
 /// against other threads by the mutex.
 struct Turn<'a> {
-    _file: File,
+    _file: lock::Held,
     _thread: MutexGuard<'a, ()>,
 }
 
