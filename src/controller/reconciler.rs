@@ -156,27 +156,12 @@ impl Reconciler {
             facts: &facts,
             now,
         };
-        let plan = match self.ranked(&situation).await {
+        let endpoint = self.watch.as_ref().map(|watch| watch.endpoint().clone());
+        let plan = match ranked(&*self.tools.engine, endpoint, &situation).await {
             Some(ranked) => plan::plan(&Situation { engine: &ranked, ..situation }),
             None => plan::plan(&situation),
         };
         self.carry_out(&record, &engine, plan, now).await
-    }
-
-    /// The same view with a ranking, if the plan has a use for one.
-    async fn ranked(&self, situation: &Situation<'_>) -> Option<EngineView> {
-        if !plan::needs_ranking(situation) {
-            return None;
-        }
-        let endpoint = self.watch.as_ref()?.endpoint().clone();
-        let question = StatusQuestion { since: None, wait: Duration::ZERO, ranking: Ranking::Wanted };
-        match self.tools.engine.status(&endpoint, question).await {
-            Ok(status) => Some(EngineView::Seen(status)),
-            Err(error) => {
-                tracing::warn!(cluster = %self.cell.key().name, "no ranking of the workers: {}", error.message);
-                None
-            }
-        }
     }
 
     /// Notes what was decided, then begins it.
@@ -375,6 +360,23 @@ impl Reconciler {
             self.cell
                 .report(vec![Event { at: now, severity, kind, node: None, message: error.to_string() }])
                 .await;
+        }
+    }
+}
+
+/// The engine's view with a ranking, if the plan has a use for one.
+async fn ranked(
+    engine: &dyn Engine,
+    scheduler: Option<Endpoint>,
+    situation: &Situation<'_>,
+) -> Option<EngineView> {
+    let scheduler = scheduler.filter(|_| plan::needs_ranking(situation))?;
+    let question = StatusQuestion { since: None, wait: Duration::ZERO, ranking: Ranking::Wanted };
+    match engine.status(&scheduler, question).await {
+        Ok(status) => Some(EngineView::Seen(status)),
+        Err(error) => {
+            tracing::warn!(cluster = %situation.record.name(), "no ranking of the workers: {}", error.message);
+            None
         }
     }
 }

@@ -44,8 +44,8 @@ pub enum CodecError {
     Io(io::Error),
 }
 
-fn malformed(why: impl ToString) -> CodecError {
-    CodecError::Malformed(why.to_string())
+fn malformed(why: impl Into<String>) -> CodecError {
+    CodecError::Malformed(why.into())
 }
 
 fn cut(error: io::Error) -> CodecError {
@@ -62,7 +62,7 @@ pub async fn read<R: AsyncRead + Unpin>(from: &mut R, limit: u64) -> Result<Valu
     let prefix = read_prefix(from).await?;
     let blob_length = u64::from_le_bytes(prefix);
     if blob_length > limit {
-        return Err(if is_tls_alert(&prefix) {
+        return Err(if is_tls_alert(prefix) {
             CodecError::SpeaksTls
         } else {
             CodecError::Oversized { announced: blob_length, limit }
@@ -98,7 +98,7 @@ async fn read_prefix<R: AsyncRead + Unpin>(from: &mut R) -> Result<[u8; 8], Code
     while let Some(rest) = prefix.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match from.read(rest).await {
             Ok(0) if filled == 0 => return Err(CodecError::Closed),
-            Ok(0) if is_tls_alert(&prefix) => return Err(CodecError::SpeaksTls),
+            Ok(0) if is_tls_alert(prefix) => return Err(CodecError::SpeaksTls),
             Ok(0) => return Err(CodecError::Truncated),
             Ok(n) => filled += n,
             // Python ends TLS without a close_notify.
@@ -112,7 +112,7 @@ async fn read_prefix<R: AsyncRead + Unpin>(from: &mut R) -> Result<[u8; 8], Code
 }
 
 /// Whether bytes that cannot be a length begin as a TLS alert does (RFC 8446, 5.1).
-fn is_tls_alert(prefix: &[u8; 8]) -> bool {
+fn is_tls_alert(prefix: [u8; 8]) -> bool {
     matches!(prefix, [21, 3, 0..=4, ..])
 }
 
@@ -136,7 +136,7 @@ impl<'a> Layout<'a> {
         if count == 0 || count > MAX_FRAMES {
             return Err(absurd());
         }
-        let count = usize::try_from(count).map_err(malformed)?;
+        let count = usize::try_from(count).map_err(|_| absurd())?;
         let body = blob.get((count + 1) * 8..).ok_or_else(absurd)?;
         let lengths: Vec<u64> = words.take(count).collect();
         let total = lengths.iter().try_fold(0u64, |sum, n| sum.checked_add(*n)).unwrap_or(u64::MAX);
@@ -166,8 +166,8 @@ fn unpack(bytes: &[u8]) -> Result<Value, CodecError> {
         return Err(malformed(format!("{rest} bytes after the msgpack value")));
     }
     let mut reader = bytes;
-    // Containers in the decoder count twice or so on its own scale; ours was checked above.
-    rmpv::decode::read_value_with_max_depth(&mut reader, 4 * MAX_DEPTH).map_err(malformed)
+    // Its own scale is finer than ours, which has been applied.
+    rmpv::decode::read_value_with_max_depth(&mut reader, 4 * MAX_DEPTH).map_err(|e| malformed(e.to_string()))
 }
 
 /// Walks one value without building it and says how many bytes follow it. What is small on the wire can be large in

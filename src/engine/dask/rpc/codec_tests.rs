@@ -119,14 +119,13 @@ proptest! {
 
 #[test]
 fn the_handshake_and_a_call_have_the_bytes_that_distributed_sends() {
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let hello = hex(&encode(&hello()));
-    assert!(hello.starts_with("3a0000000000000001000000000000002a0000000000000083ab636f6d7072"), "{hello}");
+    // As captured from distributed.
+    let hello = [words(&[58, 1, 42]), b"\x83\xabcompression\xc0\xa6python\x93\x03\x0b\x00".to_vec()].concat();
+    let hello = [hello, b"\xafpickle-protocol\x04".to_vec()].concat();
+    assert_eq!(encode(&super::hello()), hello);
     let call = Value::Map(vec![("op".into(), "adaptive_target".into()), ("reply".into(), true.into())]);
-    let call = hex(&encode(&call));
-    let expected = "2b0000000000000001000000000000001b00000000000000\
-                    82a26f70af61646170746976655f746172676574a57265706c79c3";
-    assert_eq!(call, expected);
+    let expected = [words(&[43, 1, 27]), b"\x82\xa2op\xafadaptive_target\xa5reply\xc3".to_vec()].concat();
+    assert_eq!(encode(&call), expected);
 }
 
 #[test]

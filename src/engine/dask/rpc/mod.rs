@@ -6,6 +6,8 @@ mod address;
 mod codec;
 mod connection;
 mod error;
+#[cfg(test)]
+mod fake;
 mod scheduler;
 mod status;
 mod stock;

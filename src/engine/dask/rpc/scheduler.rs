@@ -160,16 +160,12 @@ impl SchedulerClient {
 
     /// Turns a reply into what `op` is known to give.
     pub(super) fn decode<T: DeserializeOwned>(&self, op: &str, reply: Value) -> Result<T, RpcError> {
-        rmpv::ext::from_value(reply).map_err(|e| self.odd_reply(op, e))
+        rmpv::ext::from_value(reply).map_err(|rmpv::ext::Error::Syntax(problem)| self.odd_reply(op, problem))
     }
 
     /// The error for a reply that makes no sense.
-    pub(super) fn odd_reply(&self, op: &str, problem: impl ToString) -> RpcError {
-        RpcError::Reply {
-            peer: self.connection.peer().clone(),
-            op: op.to_owned(),
-            problem: problem.to_string(),
-        }
+    pub(super) fn odd_reply(&self, op: &str, problem: impl Into<String>) -> RpcError {
+        RpcError::Reply { peer: self.connection.peer().clone(), op: op.to_owned(), problem: problem.into() }
     }
 }
 
@@ -264,3 +260,7 @@ fn state(status: &str) -> WorkerState {
         _ => WorkerState::Retiring,
     }
 }
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;

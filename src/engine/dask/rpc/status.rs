@@ -13,7 +13,7 @@ use crate::model::{Demand, Departure, EngineStatus, WorkerState, WorkerStatus};
 /// The shape of the reply that this version reads.
 pub const STATUS_PROTOCOL: u64 = 1;
 /// The longest wait that a scheduler grants.
-pub const MAX_WAIT: Duration = Duration::from_secs(60);
+pub const MAX_WAIT: Duration = Duration::from_mins(1);
 
 const OP: &str = "crewcall_status";
 
@@ -97,12 +97,21 @@ struct WireWorker {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum WireState {
-    Starting,
-    Running,
-    Paused,
-    Retiring,
+#[serde(try_from = "String")]
+struct WireState(WorkerState);
+
+impl TryFrom<String> for WireState {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Ok(Self(match text.as_str() {
+            "starting" => WorkerState::Starting,
+            "running" => WorkerState::Running,
+            "paused" => WorkerState::Paused,
+            "retiring" => WorkerState::Retiring,
+            _ => return Err(format!("{text:?} is no state of a worker")),
+        }))
+    }
 }
 
 #[derive(Deserialize)]
@@ -139,15 +148,9 @@ impl WireStatus {
 
 impl From<WireWorker> for WorkerStatus {
     fn from(wire: WireWorker) -> Self {
-        let state = match wire.state {
-            WireState::Starting => WorkerState::Starting,
-            WireState::Running => WorkerState::Running,
-            WireState::Paused => WorkerState::Paused,
-            WireState::Retiring => WorkerState::Retiring,
-        };
         Self {
             address: wire.address,
-            state,
+            state: wire.state.0,
             held_bytes: wire.held_bytes,
             held_results: wire.held_results,
             processing: wire.processing,
