@@ -6,52 +6,57 @@ Started as ``python crewcall_fork_server.py`` by a *host* process, which must be
 Commands arrive on stdin, events leave on stdout: one JSON object per line, each event one atomic write of at
 most 4096 bytes. Whatever else prints in this process goes to stderr.
 
-Environment at start: ``OMP_NUM_THREADS``, ``OPENBLAS_NUM_THREADS`` and ``MKL_NUM_THREADS`` should be 1, so that
-no import starts a thread, and ``MALLOC_TRIM_THRESHOLD_`` as Dask's nanny sets it. ``CREWCALL_PREIMPORT`` may name
-more modules to import before the first fork, separated by commas.
+Environment at start: ``OMP_NUM_THREADS``, ``OPENBLAS_NUM_THREADS`` and ``MKL_NUM_THREADS`` should be 1, so
+that no import starts a thread, and ``MALLOC_TRIM_THRESHOLD_`` as Dask's nanny sets it. ``CREWCALL_PREIMPORT``
+may name more modules to import before the first fork, separated by commas.
 
 Events of the fork server:
 
-- ``{"event": "ready", "protocol": 1, "pid": int, "threads": int, "dashboard": bool, "versions": {...}}`` once.
-  Forking is safe when ``threads`` is 1. ``dashboard``: whether bokeh is installed. ``versions``: of python, dask,
-  distributed, msgpack, cloudpickle, tornado, toolz, numpy, pandas, lz4; null for what is not installed.
-- ``{"event": "unusable", "error": str, "traceback": str}`` in place of ready when Dask cannot be imported; the
-  process then exits with 3.
-- ``{"event": "refused", "node": str | null, "error": str}`` for a command that makes no sense. Nothing was forked.
+- ``{"event": "ready", "protocol": 1, "pid": int, "threads": int, "dashboard": bool, "versions": {...}}``
+  once. Forking is safe when ``threads`` is 1. ``dashboard``: whether bokeh is installed. ``versions``: of
+  python, dask, distributed, msgpack, cloudpickle, tornado, toolz, numpy, pandas, lz4; null for what is not
+  installed.
+- ``{"event": "unusable", "error": str, "traceback": str}`` in place of ready when Dask cannot be imported;
+  the process then exits with 3.
+- ``{"event": "refused", "node": str | null, "error": str}`` for a command that makes no sense. Nothing was
+  forked.
 
 Commands:
 
 - ``{"command": "exit"}``, or the end of stdin: the fork server ends, the nodes live on.
 - ``{"command": "launch", "node": str, "role": "scheduler" | "worker", "directory": str, "environment": {...},
-  "import_path": [str], "log": str, "tls": {"ca", "cert", "key"} | null, "config": {...}, "arguments": {...}}``.
-  ``environment`` is the whole environment of the node, not an addition. ``import_path`` goes to the front of
-  ``sys.path``, relative entries and ``""`` meant from ``directory``, followed by the environment's PYTHONPATH.
-  ``log`` receives what the node prints. ``tls`` holds PEM text. ``config`` has dotted Dask configuration keys.
+  "import_path": [str], "log": str, "tls": {"ca", "cert", "key"} | null, "config": {...}, "arguments":
+  {...}}``. ``environment`` is the whole environment of the node, not an addition. ``import_path`` goes to the
+  front of ``sys.path``, relative entries and ``""`` meant from ``directory``, followed by the environment's
+  PYTHONPATH. ``log`` receives what the node prints. ``tls`` holds PEM text. ``config`` has dotted Dask
+  configuration keys.
 
   Arguments of a scheduler: ``host`` ("127.0.0.1"), ``port`` (0), ``dashboard`` ("attach" | "none"),
   ``idle_timeout`` (seconds | null), ``preload`` ([str]), ``id`` (str | null).
 
-  Arguments of a worker: ``scheduler`` (address), ``name``, ``threads``, ``memory_limit`` (bytes; 0: none; null:
-  Dask's own share of this machine), ``resources``, ``local_directory``, ``preload``, ``death_timeout`` (seconds to
-  wait for the scheduler), ``drain_grace`` (seconds), ``nanny`` (address | null), ``host`` ("127.0.0.1").
+  Arguments of a worker: ``scheduler`` (address), ``name``, ``threads``, ``memory_limit`` (bytes; 0: none;
+  null: Dask's own share of this machine), ``resources``, ``local_directory``, ``preload``, ``death_timeout``
+  (seconds to wait for the scheduler), ``drain_grace`` (seconds), ``nanny`` (address | null), ``host``
+  ("127.0.0.1").
 
 Events of a node:
 
 - ``{"event": "forked", "node", "pid", "start_time"}`` exactly once, before any code of the user runs.
   ``start_time`` is field 22 of ``/proc/<pid>/stat``, in clock ticks since boot.
 - ``{"event": "listening", "node", "address", "dashboard_port": int | null}`` of a scheduler.
-- ``{"event": "dashboard", "node", "attached": bool, "reason": str | null}`` of a scheduler, if asked to attach.
-- ``{"event": "failed", "node", "error": str, "traceback": str}`` when it could not start; it then exits with 1.
+- ``{"event": "dashboard", "node", "attached": bool, "reason": str | null}`` of a scheduler, if asked to
+  attach.
+- ``{"event": "failed", "node", "error": str, "traceback": str}`` when it could not start; it then exits with
+  1.
 
 A node is a child of the host, leads its own process group, and is killed by the kernel when the host ends. It
-exits with 0 when closed or drained, 1 when it could not start, and 76 when it was told to stop and could not hand
-everything over (see ``crewcall_preload``).
+exits with 0 when closed or drained, 1 when it could not start, and 76 when it was told to stop and could not
+hand everything over (see ``crewcall_preload``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import ctypes
 import gc
@@ -63,7 +68,6 @@ import os
 import platform
 import signal
 import sys
-import threading
 import time
 import traceback
 import types
@@ -108,6 +112,10 @@ class CommandError(ValueError):
     """A command that makes no sense; the message says why."""
 
 
+class StartError(RuntimeError):
+    """A node cannot start for a reason that its message tells in full."""
+
+
 class Events:
     """The pipe to the host. Writes are atomic, so that any number of processes may share it."""
 
@@ -129,7 +137,7 @@ class Events:
 
 
 def encode_event(event: dict[str, Any]) -> bytes:
-    """Return `event` as a line of at most `EVENT_LIMIT` bytes; texts that are too long lose their beginning."""
+    """Return `event` as a line of at most `EVENT_LIMIT` bytes; long texts lose their beginning."""
     line = json.dumps(event).encode() + b"\n"
     for field in ("traceback", "error", "reason"):
         excess = len(line) - EVENT_LIMIT
@@ -251,7 +259,7 @@ def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when `parent`, its parent, ends.
 
     Raises:
-        RuntimeError: `parent` has gone already, or never was the parent.
+        StartError: `parent` has gone already, or never was the parent.
         OSError: The kernel refuses.
     """
     libc = ctypes.CDLL(None, use_errno=True)
@@ -259,22 +267,24 @@ def die_with_parent(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "cannot tie this process to the life of its parent")
     # The parent may have ended before the call: no signal comes for that.
     if os.getppid() != parent:
-        raise RuntimeError(f"the host process {parent} has gone, or is no child subreaper")
+        raise StartError(f"the host process {parent} has gone, or is no child subreaper")
 
 
 def start_time(pid: int | None = None) -> int:
     """Return field 22 of ``/proc/<pid>/stat``: when a process started, in clock ticks since boot."""
-    with open(f"/proc/{pid or 'self'}/stat", "rb") as stat:  # noqa: PTH123
+    with open(f"/proc/{pid or 'self'}/stat", "rb") as stat:
         # The second field is a name in parentheses, which may itself hold spaces and parentheses.
         return int(stat.read().rpartition(b")")[2].split()[19])
 
 
 def one_line(error: BaseException) -> str:
     """Return an exception as one line of text."""
+    if isinstance(error, StartError):
+        return str(error)
     return " ".join("".join(traceback.format_exception_only(type(error), error)).split())
 
 
-# --- The node, after the fork ---------------------------------------------------------------------------------
+# --- The node, after the fork -------------------------------------------------------------------------------
 
 
 def _become_node(launch: Launch, events: Events) -> None:
@@ -291,7 +301,7 @@ def _become_node(launch: Launch, events: Events) -> None:
     try:
         os.chdir(launch.directory)
     except OSError as error:
-        raise RuntimeError(
+        raise StartError(
             f"cannot enter the working directory {launch.directory!r}: {error.strerror}"
         ) from None
     _set_import_path(launch)
@@ -306,7 +316,7 @@ def _redirect(log: str, events: Events) -> None:
     try:
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:
-        raise RuntimeError(f"cannot write the log {log!r}: {error.strerror}") from None
+        raise StartError(f"cannot write the log {log!r}: {error.strerror}") from None
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(out, 1)
@@ -499,18 +509,7 @@ def _node(launch: Launch, events: Events) -> int:
         return EXIT_FAILED
 
 
-def _leave(code: int) -> None:
-    """End a node as an interpreter would, without returning into the fork server's loop."""
-    try:
-        atexit._run_exitfuncs()
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    finally:
-        os._exit(code)
-
-
-# --- The server -----------------------------------------------------------------------------------------------
+# --- The server ---------------------------------------------------------------------------------------------
 
 
 class ForkServer:
@@ -577,7 +576,7 @@ class ForkServer:
         except (OSError, RuntimeError) as error:
             self.events.send("failed", node=launch.node, error=str(error), traceback="")
         finally:
-            _leave(code)
+            importlib.import_module("crewcall_preload").leave(code)
 
 
 def _import_everything() -> dict[str, str | None]:
