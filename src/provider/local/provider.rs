@@ -174,8 +174,7 @@ impl Provider for LocalProvider {
             interpreter: interpreter.path.clone(),
             start_environment: variables::fingerprint(&environment),
         };
-        let unix_uid = rustix::process::geteuid().as_raw();
-        let claim = build::claim(&self.shared.directories, request, unix_uid);
+        let claim = build::claim(&self.shared.directories, request);
         let spare = self.shared.spares.take(&key, &environment).await?;
         let claimed =
             spare.client.call::<()>(Request::Claim(Box::new(claim)), ANSWER, "to become a cluster's").await;

@@ -162,8 +162,8 @@ pub struct Claim {
     pub cluster: ClusterKey,
     /// Where its nodes' logs go.
     pub logs: PathBuf,
-    /// Where its workers may spill; made by the host, and removed with it.
-    pub scratch: PathBuf,
+    /// Below this its nodes spill, unless their Dask configuration says otherwise.
+    pub temporary: PathBuf,
     /// Where its nodes run.
     pub working_directory: PathBuf,
     /// What its nodes put in front of their import path.
