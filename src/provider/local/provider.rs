@@ -34,10 +34,10 @@ use crate::{
 };
 
 /// How long Python may take to import Dask, from a cold disk on a busy machine.
-const IMPORT: Duration = Duration::from_secs(120);
+const IMPORT: Duration = Duration::from_mins(2);
 
 /// How long a spare that was prepared waits for its cluster.
-const PREPARED: Duration = Duration::from_secs(60);
+const PREPARED: Duration = Duration::from_mins(1);
 
 /// Clusters as processes of this machine.
 #[derive(Clone)]
@@ -131,7 +131,7 @@ impl Shared {
 impl Provider for LocalProvider {
     fn capabilities(&self) -> Capabilities {
         // Forking takes milliseconds; importing what the user preloads may take long.
-        Capabilities { start_deadline: Duration::from_secs(60), visibility_delay: Duration::ZERO }
+        Capabilities { start_deadline: Duration::from_mins(1), visibility_delay: Duration::ZERO }
     }
 
     async fn prepare(

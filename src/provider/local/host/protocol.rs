@@ -30,6 +30,8 @@ pub const LONGEST_LINE: usize = 256 << 20;
 pub struct HostStart {
     /// What the fork server is started with, and nothing else.
     pub environment: BTreeMap<String, String>,
+    /// How long it lives without a controller while it is a spare.
+    pub spare_life: Duration,
 }
 
 /// The first and only line of a host's standard output.

@@ -24,8 +24,6 @@ use super::{
 };
 use crate::{model::NodeName, provider::ErrorKind};
 
-/// How long a spare lives without a controller.
-const LONELY_SPARE: Duration = Duration::from_secs(30);
 /// How often the length of logs is looked at while nodes live.
 const LOG_CHECK: Duration = Duration::from_secs(10);
 /// Lines of its log that are kept with a node that ended.
@@ -216,7 +214,7 @@ impl Service {
                 self.fork_servers.set_readiness(Readiness::Ready { versions });
             }
             Event::Unusable { error } if current => {
-                self.fork_servers.set_readiness(Readiness::Unusable { error })
+                self.fork_servers.set_readiness(Readiness::Unusable { error });
             }
             Event::Refused { node, error } => {
                 tracing::error!(?node, error, "the fork server refused a command");
@@ -286,7 +284,7 @@ impl Service {
     pub fn next_wakeup(&self) -> Option<Instant> {
         [
             self.nodes.next_deadline().map(Instant::from_std),
-            self.lonely_since.filter(|_| self.claimed.is_none()).map(|since| since + LONELY_SPARE),
+            self.lonely_since.filter(|_| self.claimed.is_none()).map(|since| since + self.own.spare_life),
             self.next_log_check,
             self.fork_servers.restart_at(),
         ]
@@ -298,7 +296,8 @@ impl Service {
     /// Does what is due.
     pub fn on_time(&mut self) -> Next {
         let now = Instant::now();
-        if self.claimed.is_none() && self.lonely_since.is_some_and(|since| since + LONELY_SPARE <= now) {
+        if self.claimed.is_none() && self.lonely_since.is_some_and(|since| since + self.own.spare_life <= now)
+        {
             tracing::info!("no controller wants this spare");
             return Next::End;
         }

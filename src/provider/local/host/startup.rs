@@ -6,6 +6,7 @@ use std::{
     io::{self, BufRead, Write},
     os::unix::{fs::OpenOptionsExt, net::UnixListener},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -38,6 +39,8 @@ pub struct Own {
     pub paths: HostPaths,
     /// What it has written down.
     pub record: HostRecord,
+    /// How long it lives without a controller while it is a spare.
+    pub spare_life: Duration,
     /// Held, never looked at.
     _lock: File,
 }
@@ -79,7 +82,7 @@ pub fn start(arguments: &HostArguments) -> Result<Started, HostError> {
     record.write(&paths).map_err(|error| HostError::io("write", &paths.record, &error))?;
     let listener = listen(&record.socket)?;
     Ok(Started {
-        own: Own { state: arguments.state.clone(), paths, record, _lock: lock },
+        own: Own { state: arguments.state.clone(), paths, record, spare_life: told.spare_life, _lock: lock },
         listener,
         fork_server: ForkServerPlan {
             interpreter: arguments.interpreter.clone(),
