@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -22,7 +23,9 @@ WAKE_BOUND = 0.5
 
 
 def ask(client: Client, **question: Any) -> dict[str, Any]:
-    return client.sync(client.scheduler.crewcall_status, **question)
+    status = client.sync(client.scheduler.crewcall_status, **question)
+    # Dask reads arrays as tuples; and what JSON can hold, any msgpack reader can.
+    return json.loads(json.dumps(status))
 
 
 def settled(client: Client) -> dict[str, Any]:
