@@ -1,6 +1,6 @@
 //! The life of a controller that has the lock.
 
-use std::{os::unix::net::UnixListener, path::PathBuf, sync::Arc, time::Duration};
+use std::{os::unix::net::UnixListener, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -101,8 +101,12 @@ impl Serving {
     pub(super) async fn run(mut self, options: &ControllerOptions) -> ControllerLock {
         let sweeping = tokio::spawn(sweep(self.fleet.clone()));
         let mut check = tokio::time::interval(LOCK_CHECK);
+        let (activity, fleet) = (self.activity.clone(), self.fleet.clone());
+        let mut idle = pin!(activity.idle_for(options.linger, &fleet));
         let reason = loop {
             tokio::select! {
+                // Being idle is a way of stopping, and the reason to be told.
+                biased;
                 _ = self.signals.hang_up.recv() => {
                     if let Some(reason) = self.listen_anew(options) {
                         break reason;
@@ -110,8 +114,8 @@ impl Serving {
                 }
                 _ = self.signals.terminate.recv() => break "it was told to (SIGTERM)",
                 _ = self.signals.interrupt.recv() => break "it was told to (SIGINT)",
-                () = self.activity.stopping() => break "a client asked for it",
-                () = self.activity.idle_for(options.linger, &self.fleet) => break "there is nothing to do",
+                () = &mut idle => break "there is nothing to do",
+                () = activity.stopping() => break "a client asked for it",
                 _ = check.tick() => {
                     if !self.lock.is_effective() {
                         break "its lock was deleted, and another controller may run";
