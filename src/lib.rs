@@ -1,4 +1,5 @@
 //! Crewcall.
+pub mod api;
 pub mod controller;
 pub mod engine;
 pub mod environment;
