@@ -172,15 +172,16 @@ class Drain:
     async def _run(self) -> None:
         clean = await self._drained()
         closing = asyncio.ensure_future(self.close())
-        # Dask may wait here for threads that never end, or for a scheduler that never was.
-        await asyncio.wait([closing], timeout=min(CLOSE_RESERVE, self.grace / 2))
-        if not closing.done():
-            logger.warning("the connections were not closed in time; leaving all the same")
-        elif closing.exception() is not None:
-            logger.warning(
-                "the connections could not be closed; leaving all the same: %s", closing.exception()
-            )
-        leave(0 if clean else DRAIN_NOT_CLEAN)
+        try:
+            # Dask may wait here for threads that never end, or for a scheduler that never was.
+            await asyncio.wait([closing], timeout=min(CLOSE_RESERVE, self.grace / 2))
+            if not closing.done():
+                logger.warning("the connections were not closed in time; leaving all the same")
+            elif closing.exception() is not None:
+                logger.warning("the connections could not be closed: %s", closing.exception())
+        finally:
+            # Whoever waits for the server's end would cancel this and exit with 0 whatever was lost.
+            leave(0 if clean else DRAIN_NOT_CLEAN)
 
     async def _drained(self) -> bool:
         """Drain and return whether nothing is lost."""
