@@ -148,9 +148,11 @@ impl World {
         let (cert, key) = (self.root.path().join("cert.pem"), self.root.path().join("key.pem"));
         let program = format!(
             "from distributed import Client\nfrom distributed.security import Security\n\
-             cert, key = {cert:?}, {key:?}\n\
+             cert, key = r'{0}', r'{1}'\n\
              security = Security(tls_ca_file=cert, tls_client_cert=cert, tls_client_key=key, require_encryption=True)\n\
-             client = Client({address:?}, security=security, timeout=30)\n{script}\nprint('ok')\n"
+             client = Client({address:?}, security=security, timeout=30)\n{script}\nprint('ok')\n",
+            cert.display(),
+            key.display()
         );
         let output: Output = Command::new(&self.python).args(["-c", &program]).output().unwrap();
         let (printed, errors) = (text(&output.stdout), text(&output.stderr));
