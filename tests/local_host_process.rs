@@ -38,7 +38,7 @@ impl Host {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let start = json!({"environment": {}, "spareLife": spare_life});
+        let start = json!({"environment": {}, "spareLife": spare_life, "machine": "m", "boot": "b"});
         writeln!(process.stdin.take().unwrap(), "{start}").unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -147,8 +147,12 @@ fn a_second_host_of_the_same_id_does_not_start() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    writeln!(second.stdin.take().unwrap(), "{}", json!({"environment": {}, "spareLife": support::PATIENCE}))
-        .unwrap();
+    writeln!(
+        second.stdin.take().unwrap(),
+        "{}",
+        json!({"environment": {}, "spareLife": support::PATIENCE, "machine": "m", "boot": "b"})
+    )
+    .unwrap();
     let output = second.wait_with_output().unwrap();
     assert!(!output.status.success());
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
