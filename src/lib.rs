@@ -1,6 +1,10 @@
 //! Crewcall.
+pub mod api;
+pub mod controller;
 pub mod engine;
+pub mod environment;
 pub mod model;
+pub mod plan;
 pub mod provider;
 pub mod security;
 pub mod spec;

@@ -67,6 +67,8 @@ pub enum Phase {
     Deleting,
     /// Its machine was restarted; nothing of it runs.
     Lost,
+    /// Another machine that shares the state directory looks after it.
+    Elsewhere,
 }
 
 impl fmt::Display for Phase {
@@ -79,6 +81,7 @@ impl fmt::Display for Phase {
             Self::Degraded => "Degraded",
             Self::Deleting => "Deleting",
             Self::Lost => "Lost",
+            Self::Elsewhere => "Elsewhere",
         })
     }
 }

@@ -2,18 +2,16 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
-use serde::{Deserialize, Serialize};
-
 use crate::{
     model::{
-        CallerContext, CallerEnvironment, ClusterKey, ClusterUid, Interpreter, NodeId, NodeName, Observed,
-        Role, TemplateHash,
+        CallerContext, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, Interpreter, NodeId, NodeName,
+        Observed, Residue, Role, Stop, TemplateHash,
     },
     security::Identity,
     spec::{ClusterName, ComputeCluster},
 };
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 
 /// Where clusters run.
 ///
@@ -109,6 +107,17 @@ pub struct Capabilities {
     pub start_deadline: Duration,
     /// How long a node may be missing from [`Provider::observe`] after its creation.
     pub visibility_delay: Duration,
+    /// What it needs of the caller each time an anchor is made.
+    pub surrounding: Surrounding,
+}
+
+/// What a provider needs of the caller each time an anchor is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surrounding {
+    /// Nothing.
+    NotNeeded,
+    /// The caller's environment variables.
+    CallersEnvironment,
 }
 
 /// Who asks, in what surroundings.
@@ -180,15 +189,6 @@ pub struct NodeFailure {
     pub error: ProviderError,
 }
 
-/// How to end a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// At once.
-    Now,
-    /// With the chance to hand data over, so long, then at once.
-    Gently(Duration),
-}
-
 /// What came of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
@@ -225,38 +225,6 @@ pub struct ProviderError {
     pub message: String,
     /// The next step.
     pub hint: Option<String>,
-}
-
-/// Kinds of failure that policy tells apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ErrorKind {
-    /// It does not exist.
-    NotFound,
-    /// Somebody else has it, or is at it.
-    Conflict,
-    /// No room there now.
-    Capacity,
-    /// Not allowed so many.
-    Quota,
-    /// Asked too often.
-    Throttled,
-    /// Not allowed, or credentials are missing.
-    Auth,
-    /// It will never work like this.
-    Invalid,
-    /// It may work when tried again.
-    Transient,
-    /// Not known.
-    Unknown,
-}
-
-/// Whether a failed call may have had an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Residue {
-    /// It had none.
-    None,
-    /// It may have.
-    Possible,
 }
 
 impl ProviderError {

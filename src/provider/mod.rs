@@ -5,6 +5,8 @@ mod contract;
 pub mod local;
 
 pub use contract::{
-    AnchorRequest, Caller, Capabilities, Directories, ErrorKind, Follow, LogRequest, LogStream, Managed,
-    NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Residue, Stop,
+    AnchorRequest, Caller, Capabilities, Directories, Follow, LogRequest, LogStream, Managed, NodeFailure,
+    NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
 };
+
+pub use crate::model::{ErrorKind, Residue, Stop};

@@ -1,15 +1,51 @@
 //! The `ComputeCluster` document: from text to validated, plain types.
 //!
 //! Pure: nothing here reads a file, a clock or the environment.
+//!
+//! ```text
+//! text ─ tree (values with places) ─ reader (keys, types, units) ─ rules (values together) ─► Document
+//! ```
+//!
+//! [`load`] goes all the way and reports every error with its place; [`validate`] applies the
+//! same rules to a document that arrived in another form. [`json_schema`] and
+//! [`reference_markdown`] are made from the same types.
 
+mod defaults;
+mod diagnostic;
+mod edit;
+mod emit;
+mod limits;
+mod load;
 mod names;
+mod path;
+mod reader;
+mod reference;
+mod render;
+mod rules;
+mod scalar;
+mod schema;
+mod schema_parts;
+mod syntax;
+mod text;
+mod time_limit;
+mod tree;
 mod types;
 mod units;
 
+pub use diagnostic::{Diagnostic, Label, LoadError, Severity, Source};
+pub use edit::{Edit, FieldChange, carry_sizes, compare};
+pub use emit::{EmitError, to_yaml};
+pub use load::{Document, load};
 pub use names::{ClusterName, GroupName, NameError, Namespace};
+pub use path::FieldPath;
+pub use reference::reference_markdown;
+pub use render::ColorChoice;
+pub use rules::{Invalid, Mark, Problem, Target, problems, validate};
+pub use schema::json_schema;
+pub use time_limit::TimeLimit;
 pub use types::{
     ApiVersion, ClusterSpec, ComputeCluster, DaskSpec, Ec2Spec, EngineSpec, EnvironmentSpec, Kind,
-    KubernetesSpec, LocalSpec, Metadata, ProviderKind, ProviderSpec, SchedulerSpec, Size, TimeLimit, WaitFor,
+    KubernetesSpec, LocalSpec, Metadata, ProviderKind, ProviderSpec, SchedulerSpec, Size, WaitFor,
     WorkerGroupSpec,
 };
 pub use units::{Cpu, Memory, Span, UnitError};

@@ -4,29 +4,38 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::text::{code, printable};
+
 /// The rule that every name here follows: an RFC 1123 label with its own maximum length.
 fn check(kind: &'static str, text: &str, max: usize) -> Result<(), NameError> {
     let problem = if text.is_empty() {
         "is empty".to_owned()
-    } else if text.len() > max {
+    } else if text.chars().count() > max {
         format!("has {} characters; the most is {max}", text.chars().count())
     } else if let Some(odd) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
-        format!("contains {odd:?}; only a-z, 0-9 and '-' are allowed")
+        format!("contains {}; only a-z, 0-9 and '-' are allowed", code(&odd.to_string()))
     } else if text.starts_with('-') || text.ends_with('-') {
         "starts or ends with '-'".to_owned()
     } else {
         return Ok(());
     };
-    Err(NameError { kind, text: text.chars().take(80).collect(), problem })
+    Err(NameError { kind, text: printable(text), problem })
 }
 
 /// A name that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {kind} {text:?} {problem}")]
+#[error("the {kind} {} {problem}", code(text))]
 pub struct NameError {
     kind: &'static str,
     text: String,
     problem: String,
+}
+
+impl NameError {
+    /// What is wrong, to follow the name.
+    pub fn problem(&self) -> String {
+        format!("{} {}", code(&self.text), self.problem)
+    }
 }
 
 macro_rules! name {
@@ -129,9 +138,9 @@ mod tests {
     #[test]
     fn a_name_says_what_is_wrong_with_it() {
         let problem = |text: &str| text.parse::<GroupName>().unwrap_err().to_string();
-        assert_eq!(problem(""), "the group name \"\" is empty");
+        assert_eq!(problem(""), "the group name `\"\"` is empty");
         assert!(problem("elevenchars").contains("has 11 characters; the most is 10"));
-        assert!(problem("Big").contains("contains 'B'"));
+        assert!(problem("Big").contains("contains `B`"));
         assert!(problem("-a").contains("starts or ends with '-'"));
         assert!("highmem".parse::<GroupName>().is_ok());
     }

@@ -1,6 +1,9 @@
 //! Dask: how scheduler and workers are started, and how the scheduler is asked.
 
+mod engine;
 mod launch;
 pub mod python;
+pub mod rpc;
 
+pub use engine::DaskEngine;
 pub use launch::{DaskLaunch, DaskRole, SchedulerArguments, WorkerArguments};

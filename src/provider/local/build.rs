@@ -31,7 +31,7 @@ pub fn launch(request: &NodeRequest) -> NodeLaunch {
         tls: request.identity.as_ref().map(|identity| Tls {
             ca: identity.ca.clone(),
             cert: identity.cert.clone(),
-            key: identity.key.clone(),
+            key: identity.key.expose().to_owned(),
         }),
     }
 }

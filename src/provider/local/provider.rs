@@ -28,7 +28,7 @@ use crate::{
     },
     provider::{
         AnchorRequest, Caller, Capabilities, Directories, ErrorKind, LogRequest, LogStream, Managed,
-        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop,
+        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop, Surrounding,
     },
     spec::ComputeCluster,
 };
@@ -131,7 +131,11 @@ impl Shared {
 impl Provider for LocalProvider {
     fn capabilities(&self) -> Capabilities {
         // Forking takes milliseconds; importing what the user preloads may take long.
-        Capabilities { start_deadline: Duration::from_mins(1), visibility_delay: Duration::ZERO }
+        Capabilities {
+            start_deadline: Duration::from_mins(1),
+            visibility_delay: Duration::ZERO,
+            surrounding: Surrounding::CallersEnvironment,
+        }
     }
 
     async fn prepare(

@@ -1,0 +1,269 @@
+//! From a document to a cluster, or to the changes of one.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    CreateMode, CreateOutcome, CreateReply, CreateRequest, Fleet, RequestError,
+    fleet::{Member, Standing},
+    identities::Issued,
+};
+use crate::{
+    model::{
+        ClusterKey, ClusterRecord, Event, EventKind, Presence, Progress, RECORD_FORMAT, Severity, Wanted,
+    },
+    provider::{Caller, ErrorKind, Prepared, ProviderError},
+    spec::{self, ClusterName, ComputeCluster, Edit, FieldChange},
+    store::StoreError,
+};
+
+/// How long a name that is still being deleted is waited for.
+const GONE_BOUND: Duration = Duration::from_secs(120);
+
+/// Hears of the steps of a create.
+pub type Listener<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+impl Fleet {
+    /// Creates the cluster that a document describes, or changes the one of its name.
+    ///
+    /// Nothing is stored before the software environment is there, so that a document that cannot
+    /// work leaves nothing behind.
+    pub async fn create(
+        self: &Arc<Self>,
+        request: CreateRequest,
+        progress: Listener<'_>,
+    ) -> Result<CreateReply, RequestError> {
+        check(&request.document)?;
+        self.provider(request.document.spec.provider.kind())?;
+        let name = request.document.metadata.name.clone();
+        let lock = self.name_lock(&name);
+        let _held = lock.lock().await;
+        let Some(member) = self.member(&name) else {
+            return self.create_new(request, CreateOutcome::Created, progress).await;
+        };
+        match member.standing {
+            Standing::Elsewhere => Err(member.elsewhere()),
+            Standing::Lost => {
+                self.make_room(&name, request.mode).await?;
+                let mut reply = self.create_new(request, CreateOutcome::Created, progress).await?;
+                reply
+                    .warnings
+                    .push("the cluster of that name was lost when the machine restarted".to_owned());
+                Ok(reply)
+            }
+            Standing::Ours => {
+                if matches!(member.cell.record().await.wanted.presence, Presence::Absent(_)) {
+                    progress(format!("waiting for the old cluster {name} to be gone"));
+                    self.make_room(&name, request.mode).await?;
+                    return self.create_new(request, CreateOutcome::Created, progress).await;
+                }
+                self.change(&member, request, progress).await
+            }
+        }
+    }
+
+    /// Deletes what has the name, and waits until it is gone.
+    async fn make_room(self: &Arc<Self>, name: &ClusterName, mode: CreateMode) -> Result<(), RequestError> {
+        if mode == CreateMode::DryRun || self.member(name).is_none() {
+            return Ok(());
+        }
+        self.delete(name).await?;
+        let mut changes = self.changes();
+        let gone = async {
+            while self.member(name).is_some() {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(GONE_BOUND, gone).await.map_err(|_| RequestError::TooLong {
+            waited_for: format!("the end of the old cluster {name}"),
+            seconds: GONE_BOUND.as_secs(),
+            last_seen: self
+                .get(name)
+                .map_or_else(|_| "nothing".to_owned(), |view| format!("{} nodes", view.nodes.len())),
+        })
+    }
+
+    async fn create_new(
+        self: &Arc<Self>,
+        request: CreateRequest,
+        outcome: CreateOutcome,
+        progress: Listener<'_>,
+    ) -> Result<CreateReply, RequestError> {
+        let CreateRequest { mut document, context, environment, mode } = request;
+        let provider = self.provider(document.spec.provider.kind())?;
+        if document.spec.workers.size().is_none() {
+            document.spec.workers.replicas = Some(1);
+        }
+        if mode == CreateMode::DryRun {
+            let changes = vec![format!("cluster {} would be created", document.metadata.name)];
+            return Ok(CreateReply { outcome, changes, warnings: Vec::new(), cluster: None });
+        }
+        let key = ClusterKey { uid: (self.tools.uids)(), name: document.metadata.name.clone() };
+        let now = self.tools.clock.now();
+        let caller = Caller { context, environment };
+        // Certificates take their time too; both are done before anything is stored.
+        let (prepared, issued) =
+            tokio::join!(provider.prepare(&document, &caller, progress), issue(&key, &document, now));
+        let (prepared, issued) = (prepared?, issued?);
+        let Prepared { cluster_environment, interpreter } = prepared;
+        if let Some(resolved) = cluster_environment {
+            document.spec.environment = Some(resolved);
+        }
+        let installation = &self.tools.installation;
+        let wanted = Wanted {
+            uid: key.uid.clone(),
+            document,
+            generation: 1,
+            created_at: now,
+            presence: Presence::Present,
+            machine: installation.machine.clone(),
+            boot: installation.boot.clone(),
+            context: caller.context,
+            interpreter,
+            forced_generation: None,
+        };
+        let record =
+            ClusterRecord { format: RECORD_FORMAT, revision: 1, wanted, progress: Progress::default() };
+        self.tools.store.create(&record).await?;
+        if let Some(issued) = issued {
+            if let Err(error) = issued.keep(&*self.tools.store, &key).await {
+                // Nothing runs yet: without certificates nothing will.
+                self.tools.store.remove(&key).await?;
+                return Err(error.into());
+            }
+        }
+        self.add(record, Some(caller.environment), Standing::Ours);
+        let member = self.existing(&key.name)?;
+        let message = format!("cluster {} was asked for, uid {}", key.name, key.uid);
+        let event =
+            Event { at: now, severity: Severity::Normal, kind: EventKind::Created, node: None, message };
+        member.cell.report(vec![event]).await;
+        Ok(CreateReply { outcome, changes: Vec::new(), warnings: Vec::new(), cluster: Some(member.view()) })
+    }
+
+    async fn change(
+        self: &Arc<Self>,
+        member: &Member,
+        request: CreateRequest,
+        progress: Listener<'_>,
+    ) -> Result<CreateReply, RequestError> {
+        let record = member.cell.record().await;
+        let mut wanted = request.document.clone();
+        // What was resolved for the cluster stands, unless the document now says otherwise.
+        if wanted.spec.environment.is_none() {
+            wanted.spec.environment.clone_from(&record.wanted.document.spec.environment);
+        }
+        let edit = spec::compare(&record.wanted.document, &wanted);
+        if !edit.fixed.is_empty() {
+            let name = record.name().clone();
+            let changes: Vec<String> = edit.fixed.iter().map(described).collect();
+            return match request.mode {
+                CreateMode::Apply | CreateMode::DryRun => Err(RequestError::Fixed { name, changes }),
+                CreateMode::Replace => {
+                    progress(format!("deleting cluster {name}, to create it anew"));
+                    self.make_room(&name, request.mode).await?;
+                    self.create_new(request, CreateOutcome::Replaced, progress).await
+                }
+            };
+        }
+        let warnings = differences(&record, &request);
+        let (changes, dry) = (summary(&edit), request.mode == CreateMode::DryRun);
+        let outcome = if edit.is_empty() { CreateOutcome::Unchanged } else { CreateOutcome::Updated };
+        if !dry {
+            if member.cell.environment().is_none() {
+                member.cell.set_environment(request.environment);
+            }
+            if outcome == CreateOutcome::Updated {
+                self.apply(member, &wanted, &changes).await?;
+            }
+        }
+        let mut view = member.view();
+        view.generation = member.cell.record().await.wanted.generation;
+        Ok(CreateReply { outcome, changes, warnings, cluster: Some(view) })
+    }
+
+    async fn apply(
+        &self,
+        member: &Member,
+        wanted: &ComputeCluster,
+        changes: &[String],
+    ) -> Result<(), StoreError> {
+        let update = |record: &mut ClusterRecord| {
+            record.wanted.document = spec::carry_sizes(&record.wanted.document, wanted);
+            record.wanted.generation += 1;
+            Ok(())
+        };
+        member.cell.update::<_, StoreError>(update).await?;
+        let (at, severity, kind) = (self.tools.clock.now(), Severity::Normal, EventKind::Updated);
+        let message = format!("the document was changed: {}", changes.join("; "));
+        member.cell.report(vec![Event { at, severity, kind, node: None, message }]).await;
+        Ok(())
+    }
+}
+
+fn check(document: &ComputeCluster) -> Result<(), RequestError> {
+    spec::validate(document).map_err(|invalid| {
+        RequestError::Invalid(invalid.problems.into_iter().map(|problem| problem.message).collect())
+    })
+}
+
+/// The certificates of a new cluster; none without TLS.
+async fn issue(
+    key: &ClusterKey,
+    document: &ComputeCluster,
+    now: jiff::Timestamp,
+) -> Result<Option<Issued>, ProviderError> {
+    if !document.spec.tls {
+        return Ok(None);
+    }
+    let (key, lifetime) = (key.clone(), document.spec.max_lifetime());
+    let issued = tokio::task::spawn_blocking(move || Issued::new(&key, lifetime, now)).await;
+    let failed =
+        |cause: String| ProviderError::new(ErrorKind::Unknown, format!("cannot make certificates: {cause}"));
+    match issued {
+        Ok(Ok(issued)) => Ok(Some(issued)),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+fn described(change: &FieldChange) -> String {
+    let text = |value: &Option<serde_json::Value>| {
+        value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
+    };
+    format!("{}: from {} to {}", change.path, text(&change.old), text(&change.new))
+}
+
+/// One line per change.
+fn summary(edit: &Edit) -> Vec<String> {
+    let fields = edit.in_place.iter().chain(&edit.template).map(described);
+    let rolled =
+        edit.rolled_groups.iter().map(|group| format!("group {group}: its workers are replaced one by one"));
+    let added = edit.added_groups.iter().map(|group| format!("group {group}: added"));
+    let removed = edit.removed_groups.iter().map(|group| format!("group {group}: removed"));
+    fields.chain(rolled).chain(added).chain(removed).collect()
+}
+
+/// What the caller has that the cluster will not follow.
+fn differences(record: &ClusterRecord, request: &CreateRequest) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (theirs, ours) = (&record.wanted.context, &request.context);
+    if theirs.working_directory != ours.working_directory {
+        warnings.push(format!(
+            "the cluster keeps its working directory {}; `--replace` moves it here",
+            theirs.working_directory.display()
+        ));
+    }
+    let without = request.document.spec.environment.is_none();
+    if let (true, Some(kept), Some(mine)) = (without, &record.wanted.interpreter, &ours.interpreter)
+        && kept.path != mine.path
+    {
+        warnings.push(format!(
+            "the cluster keeps running with {}, yours is {}; `--replace` changes that",
+            kept.path.display(),
+            mine.path.display()
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,396 @@
+//! All clusters of one controller.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Mutex as AsyncMutex, watch};
+
+use super::{
+    Clock, ClusterCell, ClusterView, Listed, Reconciler, RequestError, ScaleRequest, Tools, Unplaced,
+    requests::is_dormant,
+};
+use crate::{
+    engine::Engine,
+    model::{
+        BootId, CallerEnvironment, ClusterRecord, ClusterUid, EndReason, Ending, Event, EventKind, MachineId,
+        NodeName, Phase, Presence, Severity,
+    },
+    provider::{LogRequest, LogStream, Provider},
+    spec::{self, ClusterName, GroupName, ProviderKind, Size, WorkerGroupSpec},
+    store::{Store, StoreError},
+};
+
+/// Which machine this is, and which of its boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// The machine.
+    pub machine: MachineId,
+    /// The boot.
+    pub boot: BootId,
+}
+
+/// What a fleet works with.
+pub struct FleetTools {
+    /// The providers that this program has.
+    pub providers: BTreeMap<ProviderKind, Arc<dyn Provider>>,
+    /// What runs in clusters.
+    pub engine: Arc<dyn Engine>,
+    /// Where what was decided lasts.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New uids.
+    pub uids: Box<dyn Fn() -> ClusterUid + Send + Sync>,
+    /// Where this runs.
+    pub installation: Installation,
+}
+
+/// All clusters of one controller, each with its loop.
+pub struct Fleet {
+    pub(super) tools: FleetTools,
+    members: Mutex<BTreeMap<ClusterName, Member>>,
+    /// One create at a time for each name.
+    names: Mutex<BTreeMap<ClusterName, Arc<AsyncMutex<()>>>>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Clone)]
+pub(super) struct Member {
+    pub(super) cell: Arc<ClusterCell>,
+    pub(super) standing: Standing,
+}
+
+/// Whose a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Its loop runs here.
+    Ours,
+    /// Its nodes ended with an earlier boot of this machine.
+    Lost,
+    /// Another machine looks after it.
+    Elsewhere,
+}
+
+impl Fleet {
+    /// Takes over all clusters that are in the store.
+    pub async fn open(tools: FleetTools) -> Result<Arc<Self>, StoreError> {
+        let records = tools.store.list().await?;
+        let fleet = Arc::new(Self {
+            tools,
+            members: Mutex::default(),
+            names: Mutex::default(),
+            changed: watch::Sender::new(0),
+        });
+        for record in records {
+            match record {
+                Ok(record) => fleet.take_over(record).await,
+                Err(unreadable) => tracing::warn!("{unreadable}"),
+            }
+        }
+        Ok(fleet)
+    }
+
+    async fn take_over(self: &Arc<Self>, record: ClusterRecord) {
+        let Installation { machine, boot } = &self.tools.installation;
+        let local = record.wanted.document.spec.provider.kind() == ProviderKind::Local;
+        let standing = if record.wanted.machine != *machine {
+            Standing::Elsewhere
+        } else if local && record.wanted.boot != *boot {
+            Standing::Lost
+        } else {
+            Standing::Ours
+        };
+        let (kind, message) = match standing {
+            Standing::Elsewhere => return self.add(record, None, standing),
+            Standing::Ours => (EventKind::Adopted, "a new controller looks after the cluster"),
+            Standing::Lost => {
+                (EventKind::Lost, "the machine was restarted; nothing of the cluster runs any more")
+            }
+        };
+        let key = record.key();
+        let told = self.tools.store.events(&key, 1).await.unwrap_or_default();
+        let news = told.last().is_none_or(|event| event.kind != kind);
+        // One that was being deleted has nothing to lose.
+        let deleting = matches!(record.wanted.presence, Presence::Absent(_));
+        self.add(record, None, if deleting { Standing::Ours } else { standing });
+        if let Some(member) = self.member(&key.name).filter(|_| news) {
+            let severity = if standing == Standing::Lost { Severity::Warning } else { Severity::Normal };
+            let at = self.tools.clock.now();
+            member
+                .cell
+                .report(vec![Event { at, severity, kind, node: None, message: message.to_owned() }])
+                .await;
+        }
+    }
+
+    /// Adds a cluster whose record is in the store, and starts its loop if it is ours.
+    pub(super) fn add(
+        self: &Arc<Self>,
+        record: ClusterRecord,
+        environment: Option<CallerEnvironment>,
+        standing: Standing,
+    ) {
+        let kind = record.wanted.document.spec.provider.kind();
+        let cell = ClusterCell::new(self.tools.store.clone(), record, environment);
+        let member = Member { cell, standing };
+        self.members().insert(member.cell.key().name.clone(), member.clone());
+        self.changed.send_modify(|n| *n += 1);
+        if standing == Standing::Ours {
+            self.start(member.cell, kind);
+        }
+    }
+
+    /// Starts the loop of a cluster.
+    fn start(self: &Arc<Self>, cell: Arc<ClusterCell>, kind: ProviderKind) {
+        let Some(provider) = self.tools.providers.get(&kind).cloned() else {
+            tracing::warn!(cluster = %cell.key().name, "this build has no provider {}", kind.as_str());
+            return;
+        };
+        let tools = Tools {
+            provider,
+            engine: self.tools.engine.clone(),
+            store: self.tools.store.clone(),
+            clock: self.tools.clock.clone(),
+        };
+        let reconciler = Reconciler::new(tools, cell.clone());
+        let fleet = self.clone();
+        tokio::spawn(async move {
+            reconciler.run().await;
+            fleet.forget(cell.key());
+        });
+    }
+
+    fn forget(&self, cluster: &crate::model::ClusterKey) {
+        let mut members = self.members();
+        if members.get(&cluster.name).is_some_and(|member| member.cell.key() == cluster) {
+            members.remove(&cluster.name);
+        }
+        drop(members);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    fn members(&self) -> MutexGuard<'_, BTreeMap<ClusterName, Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn member(&self, name: &ClusterName) -> Option<Member> {
+        self.members().get(name).cloned()
+    }
+
+    /// Held while a cluster of that name is being created.
+    pub(super) fn name_lock(&self, name: &ClusterName) -> Arc<AsyncMutex<()>> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.retain(|_, lock| Arc::strong_count(lock) > 1);
+        names.entry(name.clone()).or_default().clone()
+    }
+
+    pub(super) fn provider(&self, kind: ProviderKind) -> Result<&Arc<dyn Provider>, RequestError> {
+        self.tools.providers.get(&kind).ok_or(RequestError::NoProvider(kind.as_str()))
+    }
+
+    /// Changes whenever a cluster comes or goes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// How many clusters this controller looks after.
+    pub fn size(&self) -> usize {
+        self.members().values().filter(|member| member.standing == Standing::Ours).count()
+    }
+
+    /// All clusters, and the records that cannot be used.
+    pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
+        let unreadable = self.tools.store.list().await?.into_iter().filter_map(Result::err);
+        let unreadable = unreadable.map(|record| Listed::Unreadable {
+            problem: format!("{} (hint: {})", record.problem, record.hint),
+            name: record.name,
+        });
+        let members: Vec<Member> = self.members().values().cloned().collect();
+        let known = members.iter().map(|member| Listed::Cluster(Box::new(member.view())));
+        Ok(known.chain(unreadable).collect())
+    }
+
+    /// One cluster.
+    pub fn get(&self, name: &ClusterName) -> Result<ClusterView, RequestError> {
+        Ok(self.existing(name)?.view())
+    }
+
+    /// One cluster, to be followed.
+    pub fn cell(&self, name: &ClusterName) -> Result<Arc<ClusterCell>, RequestError> {
+        Ok(self.existing(name)?.cell)
+    }
+
+    pub(super) fn existing(&self, name: &ClusterName) -> Result<Member, RequestError> {
+        self.member(name).ok_or_else(|| RequestError::NotFound(name.clone()))
+    }
+
+    /// One cluster that can be changed from here.
+    fn changeable(&self, name: &ClusterName) -> Result<Member, RequestError> {
+        let member = self.existing(name)?;
+        match member.standing {
+            Standing::Ours => Ok(member),
+            Standing::Lost => Err(RequestError::Refused(format!(
+                "cluster {name} was lost when its machine restarted; create it again, or delete it"
+            ))),
+            Standing::Elsewhere => Err(member.elsewhere()),
+        }
+    }
+
+    /// Changes the size of a group.
+    pub async fn scale(
+        &self,
+        name: &ClusterName,
+        request: &ScaleRequest,
+    ) -> Result<ClusterView, RequestError> {
+        let member = self.changeable(name)?;
+        let group = request.group.clone().unwrap_or_else(GroupName::workers);
+        let message = member.cell.update(|record| scaled(record, &group, request)).await?;
+        if let Some(message) = message {
+            let (at, severity, kind) = (self.tools.clock.now(), Severity::Normal, EventKind::Scaled);
+            member.cell.report(vec![Event { at, severity, kind, node: None, message }]).await;
+        }
+        let record = member.cell.record().await;
+        let mut view = member.view();
+        // What is shown follows with the next tick; the caller waits for that generation.
+        view.generation = record.wanted.generation;
+        view.document = record.wanted.document;
+        Ok(view)
+    }
+
+    /// Has a cluster deleted. It is gone when it is no longer listed.
+    pub async fn delete(self: &Arc<Self>, name: &ClusterName) -> Result<ClusterView, RequestError> {
+        let member = self.existing(name)?;
+        if member.standing == Standing::Elsewhere {
+            return Err(member.elsewhere());
+        }
+        let now = self.tools.clock.now();
+        let news = member.cell.update::<_, StoreError>(|record| {
+            let present = record.wanted.presence == Presence::Present;
+            if present {
+                record.wanted.presence = Presence::Absent(Ending { at: now, reason: EndReason::Deleted });
+                record.wanted.generation += 1;
+            }
+            Ok(present)
+        });
+        if news.await? {
+            let (severity, kind, message) =
+                (Severity::Normal, EventKind::Deleting, "being torn down: it was deleted".to_owned());
+            member.cell.report(vec![Event { at: now, severity, kind, node: None, message }]).await;
+        }
+        if member.standing == Standing::Lost {
+            self.revive(&member).await;
+        }
+        Ok(member.view())
+    }
+
+    /// Runs the loop of a lost cluster, so that it cleans up.
+    async fn revive(self: &Arc<Self>, member: &Member) {
+        let kind = member.cell.record().await.wanted.document.spec.provider.kind();
+        let key = member.cell.key().name.clone();
+        let dormant = self.members().get_mut(&key).is_some_and(|known| {
+            let dormant = known.standing == Standing::Lost;
+            known.standing = Standing::Ours;
+            dormant
+        });
+        if dormant {
+            self.start(member.cell.clone(), kind);
+        }
+    }
+
+    /// The newest events of a cluster, oldest first.
+    pub async fn events(&self, name: &ClusterName, limit: usize) -> Result<Vec<Event>, RequestError> {
+        let member = self.existing(name)?;
+        Ok(self.tools.store.events(member.cell.key(), limit).await?)
+    }
+
+    /// The nodes of a cluster that have a log.
+    pub async fn logged_nodes(&self, name: &ClusterName) -> Result<Vec<NodeName>, RequestError> {
+        let (member, provider) = self.with_provider(name).await?;
+        Ok(provider.logged_nodes(member.cell.key()).await?)
+    }
+
+    /// The log of a node.
+    pub async fn logs(
+        &self,
+        name: &ClusterName,
+        node: &NodeName,
+        request: LogRequest,
+    ) -> Result<LogStream, RequestError> {
+        let (member, provider) = self.with_provider(name).await?;
+        Ok(provider.logs(member.cell.key(), node, request).await?)
+    }
+
+    async fn with_provider(&self, name: &ClusterName) -> Result<(Member, Arc<dyn Provider>), RequestError> {
+        let member = self.existing(name)?;
+        let kind = member.cell.record().await.wanted.document.spec.provider.kind();
+        let provider = self.provider(kind)?.clone();
+        Ok((member, provider))
+    }
+}
+
+impl Member {
+    /// What is shown of it.
+    pub(super) fn view(&self) -> ClusterView {
+        let mut view = (*self.cell.view()).clone();
+        match self.standing {
+            Standing::Ours => {}
+            Standing::Lost => view.phase = Phase::Lost,
+            Standing::Elsewhere => view.phase = Phase::Elsewhere,
+        }
+        if is_dormant(view.phase) {
+            // What was last known of its nodes is not true any more, or not ours to tell.
+            view.nodes.clear();
+            view.conditions.clear();
+            view.endpoint = None;
+            view.dashboard = None;
+        }
+        view
+    }
+
+    pub(super) fn elsewhere(&self) -> RequestError {
+        let view = self.cell.view();
+        RequestError::Elsewhere { name: view.name.clone(), machine: "another one".to_owned() }
+    }
+}
+
+/// Writes a new size into the document; says what it changed.
+fn scaled(
+    record: &mut ClusterRecord,
+    name: &GroupName,
+    request: &ScaleRequest,
+) -> Result<Option<String>, RequestError> {
+    let cluster = record.name().clone();
+    if matches!(record.wanted.presence, Presence::Absent(_)) {
+        return Err(RequestError::Refused(format!("cluster {cluster} is being deleted")));
+    }
+    let groups: Vec<String> =
+        record.wanted.document.spec.groups().map(|(name, _)| name.to_string()).collect();
+    let mut document = record.wanted.document.clone();
+    let Some(group) = document.spec.group_mut(name) else {
+        let groups = groups.join(", ");
+        return Err(RequestError::Refused(format!("cluster {cluster} has no group {name}; it has {groups}")));
+    };
+    let before = group.size();
+    set_size(group, request.size);
+    spec::validate(&document).map_err(|invalid| {
+        RequestError::Invalid(invalid.problems.into_iter().map(|problem| problem.message).collect())
+    })?;
+    let forced = request.unplaced == Unplaced::Lose;
+    if before == Some(request.size) && !forced {
+        return Ok(None);
+    }
+    record.wanted.document = document;
+    record.wanted.generation += 1;
+    record.wanted.forced_generation = forced.then_some(record.wanted.generation);
+    let before = before.map_or_else(|| "1 (by default)".to_owned(), |size| size.to_string());
+    Ok(Some(format!("group {name}: from {before} to {} workers", request.size)))
+}
+
+fn set_size(group: &mut WorkerGroupSpec, size: Size) {
+    (group.replicas, group.min, group.max) = match size {
+        Size::Fixed(replicas) => (Some(replicas), None, None),
+        Size::Adaptive { min, max } => (None, Some(min), Some(max)),
+    };
+}

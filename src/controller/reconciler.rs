@@ -1,0 +1,400 @@
+//! The loop of one cluster: observe, plan, note, act.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::BoxStream};
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use super::{
+    Clock, ClusterCell, IdentityError,
+    engine_watch::EngineWatch,
+    identities::Identities,
+    operations::{self, Finished},
+};
+use crate::{
+    engine::{Endpoint, Engine, Ranking, StatusQuestion},
+    environment,
+    model::{ClusterRecord, Ending, Event, EventKind, Observed, Presence, Role, Severity},
+    plan::{
+        self, Action, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, PlannedNode, Situation,
+        Surroundings,
+    },
+    provider::{AnchorRequest, NodeRequest, NodesRequest, Provider, ProviderError, Surrounding},
+    spec::GroupName,
+    store::{Store, StoreError},
+};
+
+/// Without any hint or timer, the world is looked at this often.
+const RESYNC: Duration = Duration::from_secs(30);
+
+/// What the loop works with.
+#[derive(Clone)]
+pub struct Tools {
+    /// Where the cluster runs.
+    pub provider: Arc<dyn Provider>,
+    /// What runs in it.
+    pub engine: Arc<dyn Engine>,
+    /// Where what was decided lasts.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A tick that came to nothing; it is made again, later each time.
+#[derive(Debug, thiserror::Error)]
+enum TickError {
+    #[error("cannot see what runs: {0}")]
+    Observe(#[from] ProviderError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Identities(#[from] IdentityError),
+}
+
+/// Whether the loop goes on.
+enum Next {
+    At(Option<Timestamp>),
+    Now,
+    Never,
+}
+
+/// The loop of one cluster. Dropping it in the middle of anything is what a crash is to it.
+pub struct Reconciler {
+    tools: Tools,
+    cell: Arc<ClusterCell>,
+    hints: BoxStream<'static, ()>,
+    identities: Option<Identities>,
+    watch: Option<EngineWatch>,
+    operations: Operations,
+    running: JoinSet<Finished>,
+    world: Observed,
+    /// Ticks in a row that came to nothing.
+    trouble: u32,
+}
+
+impl Reconciler {
+    /// For a cluster whose record is in the store.
+    pub fn new(tools: Tools, cell: Arc<ClusterCell>) -> Self {
+        let hints = tools.provider.watch(cell.key());
+        Self {
+            tools,
+            cell,
+            hints,
+            identities: None,
+            watch: None,
+            operations: Operations::default(),
+            running: JoinSet::new(),
+            world: Observed::default(),
+            trouble: 0,
+        }
+    }
+
+    /// Runs until nothing is left of the cluster, its record included.
+    pub async fn run(mut self) {
+        loop {
+            let wait = match self.tick().await {
+                Ok(Next::Never) => return,
+                Ok(Next::Now) => continue,
+                Ok(Next::At(at)) => {
+                    self.trouble = 0;
+                    at.map_or(RESYNC, |at| self.until(at)).min(RESYNC)
+                }
+                Err(error) => {
+                    self.trouble = self.trouble.saturating_add(1);
+                    self.complain(&error).await;
+                    plan::delay_after(self.trouble.saturating_add(1))
+                }
+            };
+            self.wait(wait).await;
+        }
+    }
+
+    fn until(&self, at: Timestamp) -> Duration {
+        Duration::try_from(at.duration_since(self.tools.clock.now())).unwrap_or(Duration::ZERO)
+    }
+
+    /// Returns when there is reason for another tick.
+    async fn wait(&mut self, at_most: Duration) {
+        let changed = async {
+            match &mut self.watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(finished) = self.running.join_next() => self.note(finished),
+            () = self.cell.wanted_changed.notified() => {}
+            Some(()) = self.hints.next() => {}
+            () = changed => {}
+            () = tokio::time::sleep(at_most) => {}
+        }
+        while let Some(finished) = self.running.try_join_next() {
+            self.note(finished);
+        }
+    }
+
+    fn note(&mut self, finished: Result<Finished, tokio::task::JoinError>) {
+        match finished {
+            Ok(finished) => operations::end(&mut self.operations, finished, self.tools.clock.now()),
+            Err(error) => tracing::error!(cluster = %self.cell.key().name, "an action broke off: {error}"),
+        }
+    }
+
+    async fn tick(&mut self) -> Result<Next, TickError> {
+        let record = self.cell.record().await;
+        self.world = self.tools.provider.observe(self.cell.key()).await?;
+        let engine = self.ask_engine(&record).await?;
+        let facts = self.facts(&record);
+        let now = self.tools.clock.now();
+        let operations = self.operations.clone();
+        let situation = Situation {
+            record: &record,
+            world: &self.world,
+            engine: &engine,
+            operations: &operations,
+            facts: &facts,
+            now,
+        };
+        let endpoint = self.watch.as_ref().map(|watch| watch.endpoint().clone());
+        let plan = match ranked(&*self.tools.engine, endpoint, &situation).await {
+            Some(ranked) => plan::plan(&Situation { engine: &ranked, ..situation }),
+            None => plan::plan(&situation),
+        };
+        self.carry_out(&record, &engine, plan, now).await
+    }
+
+    /// Notes what was decided, then begins it.
+    async fn carry_out(
+        &mut self,
+        record: &ClusterRecord,
+        engine: &EngineView,
+        plan: Plan,
+        now: Timestamp,
+    ) -> Result<Next, TickError> {
+        let Plan { ledger, actions, conditions, mut events, next_tick, outcome } = plan;
+        operations::settle(&mut self.operations, &ledger, &self.world, record.name());
+        if ledger != record.progress.ledger {
+            // Nothing is begun before this is durable.
+            let noted = ledger.clone();
+            self.cell
+                .update::<_, StoreError>(|record| {
+                    record.progress.ledger = noted;
+                    Ok(())
+                })
+                .await?;
+        }
+        for action in actions {
+            operations::begin(&mut self.operations, &action, now);
+            self.begin(record, action);
+        }
+        if let Some(watch) = &mut self.watch {
+            events.extend(watch.departures());
+        }
+        let generation = record.wanted.generation;
+        let shown = |record: &mut ClusterRecord| {
+            record.progress.conditions = conditions;
+            record.progress.observed_generation = generation;
+        };
+        self.cell.show(shown, &self.world, engine).await;
+        self.cell.report(events).await;
+        match outcome {
+            Outcome::Continues => Ok(Next::At(next_tick)),
+            Outcome::Ends(reason) => {
+                let absent = Presence::Absent(Ending { at: now, reason });
+                self.cell
+                    .update::<_, StoreError>(|record| {
+                        record.wanted.presence = absent;
+                        Ok(())
+                    })
+                    .await?;
+                Ok(Next::Now)
+            }
+            Outcome::Finished => {
+                self.tools.store.remove(self.cell.key()).await?;
+                Ok(Next::Never)
+            }
+        }
+    }
+
+    /// Follows the scheduler that is there now, and says what it said last.
+    async fn ask_engine(&mut self, record: &ClusterRecord) -> Result<EngineView, TickError> {
+        // A predecessor that has not ended yet has nothing to say, even if it had the same address.
+        let schedulers = self.world.nodes.iter().filter(|node| node.id.group.is_scheduler());
+        let newest = schedulers.max_by_key(|node| node.id.incarnation).filter(|node| node.is_alive());
+        let Some((node, address)) = newest.and_then(|node| Some((node.id.name(), node.address.clone()?)))
+        else {
+            self.watch = None;
+            return Ok(EngineView::NotAsked);
+        };
+        let current = |watch: &EngineWatch| *watch.node() == node && watch.endpoint().address == address;
+        if !self.watch.as_ref().is_some_and(current) {
+            let identity = self.identities(record).await?.map(|identities| identities.controller.clone());
+            let (engine, clock) = (self.tools.engine.clone(), self.tools.clock.clone());
+            self.watch = Some(EngineWatch::start(engine, clock, node, Endpoint { address, identity }));
+        }
+        Ok(self.watch.as_mut().map_or(EngineView::NotAsked, EngineWatch::view))
+    }
+
+    /// The cluster's certificates; `None` when it runs without TLS.
+    async fn identities(&mut self, record: &ClusterRecord) -> Result<Option<Identities>, TickError> {
+        if !record.wanted.document.spec.tls {
+            return Ok(None);
+        }
+        if self.identities.is_none() {
+            let lifetime = record.wanted.document.spec.max_lifetime();
+            let now = self.tools.clock.now();
+            self.identities = Some(Identities::of(&*self.tools.store, self.cell.key(), lifetime, now).await?);
+        }
+        Ok(self.identities.clone())
+    }
+
+    fn facts(&self, record: &ClusterRecord) -> Facts {
+        let capabilities = self.tools.provider.capabilities();
+        let at_hand = match capabilities.surrounding {
+            Surrounding::NotNeeded => true,
+            Surrounding::CallersEnvironment => self.cell.environment().is_some(),
+        };
+        Facts {
+            start_deadline: capabilities.start_deadline,
+            visibility_delay: capabilities.visibility_delay,
+            surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
+            environment: environment_match(record),
+        }
+    }
+
+    fn begin(&mut self, record: &ClusterRecord, action: Action) {
+        let provider = self.tools.provider.clone();
+        let cluster = self.cell.key().clone();
+        match action {
+            Action::EnsureAnchor => {
+                let request = AnchorRequest {
+                    cluster,
+                    interpreter: record.wanted.interpreter.clone(),
+                    context: record.wanted.context.clone(),
+                    environment: self.cell.environment().unwrap_or_default(),
+                };
+                self.running.spawn(async move { Finished::Anchor(provider.ensure_anchor(&request).await) });
+            }
+            Action::Launch { group, role, nodes, scheduler } => {
+                self.begin_launch(record, &group, role, nodes, scheduler.as_deref());
+            }
+            Action::Drain { nodes } => self.begin_drain(record, nodes),
+            Action::Remove { nodes, how } => {
+                self.running.spawn(async move {
+                    let result = provider.remove_nodes(&cluster, &nodes, how).await;
+                    Finished::Remove { nodes, result }
+                });
+            }
+            Action::RemoveAnchor => {
+                self.running
+                    .spawn(async move { Finished::RemoveAnchor(provider.remove_anchor(&cluster).await) });
+            }
+        }
+    }
+
+    fn begin_launch(
+        &mut self,
+        record: &ClusterRecord,
+        group: &GroupName,
+        role: Role,
+        nodes: Vec<PlannedNode>,
+        scheduler: Option<&str>,
+    ) {
+        let (provider, engine, store) =
+            (self.tools.provider.clone(), self.tools.engine.clone(), self.tools.store.clone());
+        let document = &record.wanted.document;
+        let launches = nodes.iter().map(|node| match scheduler {
+            Some(scheduler) => engine.worker_launch(document, &node.id, group, scheduler),
+            None => engine.scheduler_launch(document, &node.id),
+        });
+        let launches: Vec<_> = launches.map(Arc::new).collect();
+        let cluster = self.cell.key().clone();
+        let (tls, lifetime, now) = (document.spec.tls, document.spec.max_lifetime(), self.tools.clock.now());
+        let kept = self.identities.clone();
+        self.running.spawn(async move {
+            let names = nodes.iter().map(|node| node.id.name()).collect();
+            let identities = match kept {
+                _ if !tls => Ok(None),
+                Some(kept) => Ok(Some(kept)),
+                None => Identities::of(&*store, &cluster, lifetime, now).await.map(Some),
+            };
+            let result = match identities {
+                Err(error) => Err(ProviderError::new(crate::model::ErrorKind::Transient, error.to_string())),
+                Ok(identities) => {
+                    let identity = identities.map(|identities| identities.of_role(role));
+                    let request = |(node, launch): (PlannedNode, _)| NodeRequest {
+                        id: node.id,
+                        template: node.template,
+                        launch,
+                        identity: identity.clone(),
+                    };
+                    let nodes = nodes.into_iter().zip(launches).map(request).collect();
+                    provider.ensure_nodes(&NodesRequest { cluster, nodes }).await
+                }
+            };
+            Finished::Launch { nodes: names, result }
+        });
+    }
+
+    fn begin_drain(&mut self, record: &ClusterRecord, nodes: Vec<crate::model::NodeName>) {
+        let engine = self.tools.engine.clone();
+        let endpoint = self.watch.as_ref().map(|watch| watch.endpoint().clone());
+        let bound = record.wanted.document.spec.drain_timeout();
+        self.running.spawn(async move {
+            let result = match endpoint {
+                Some(endpoint) => engine.retire(&endpoint, &nodes, bound).await,
+                None => Ok(BTreeSet::new()),
+            };
+            Finished::Drain { nodes, result }
+        });
+    }
+
+    /// Says what is wrong: in the log each time, to people when it lasts.
+    async fn complain(&mut self, error: &TickError) {
+        let cluster = &self.cell.key().name;
+        tracing::warn!(%cluster, tries = self.trouble, "{error}");
+        if self.trouble == 3 {
+            let now = self.tools.clock.now();
+            let (severity, kind) = (Severity::Warning, EventKind::ProviderError);
+            self.cell
+                .report(vec![Event { at: now, severity, kind, node: None, message: error.to_string() }])
+                .await;
+        }
+    }
+}
+
+/// The engine's view with a ranking, if the plan has a use for one.
+async fn ranked(
+    engine: &dyn Engine,
+    scheduler: Option<Endpoint>,
+    situation: &Situation<'_>,
+) -> Option<EngineView> {
+    let scheduler = scheduler.filter(|_| plan::needs_ranking(situation))?;
+    let question = StatusQuestion { since: None, wait: Duration::ZERO, ranking: Ranking::Wanted };
+    match engine.status(&scheduler, question).await {
+        Ok(status) => Some(EngineView::Seen(status)),
+        Err(error) => {
+            tracing::warn!(cluster = %situation.record.name(), "no ranking of the workers: {}", error.message);
+            None
+        }
+    }
+}
+
+fn environment_match(record: &ClusterRecord) -> EnvironmentMatch {
+    let (client, cluster) = (&record.wanted.context.interpreter, &record.wanted.interpreter);
+    match (client, cluster) {
+        (_, None) => EnvironmentMatch::Unknown,
+        (None, _) => EnvironmentMatch::NoClient,
+        (Some(client), Some(cluster)) if client.path == cluster.path => EnvironmentMatch::Matched,
+        (Some(client), Some(cluster)) => {
+            let differences = environment::compare(&client.versions, &cluster.versions);
+            if differences.is_empty() {
+                EnvironmentMatch::Matched
+            } else {
+                let each: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                EnvironmentMatch::Different(each.join("; "))
+            }
+        }
+    }
+}

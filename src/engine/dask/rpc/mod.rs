@@ -1,0 +1,22 @@
+//! Dask's RPC, as far as a controller needs it: framed msgpack over TCP or mutual TLS, calls strictly in turn.
+//!
+//! `codec` knows bytes, `connection` one connection, `scheduler` the operations that a scheduler answers.
+
+mod address;
+mod codec;
+mod connection;
+mod error;
+#[cfg(test)]
+mod fake;
+mod scheduler;
+mod status;
+mod stock;
+
+pub use address::{AddressError, DaskAddress, Transport};
+pub use codec::{CodecError, MAX_DEPTH, MAX_FRAMES, MAX_VALUES};
+pub use connection::{Bounds, Connection, Credentials, MESSAGE_LIMIT, Target};
+pub use error::{Awaited, RpcError};
+pub use scheduler::{
+    RegisteredWorker, RetireMode, SchedulerClient, SchedulerIdentity, SoftwareVersions, WorkerActivity,
+};
+pub use status::{MAX_WAIT, Ranking, STATUS_PROTOCOL, StatusQuestion};

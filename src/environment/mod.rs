@@ -1,0 +1,5 @@
+//! Which software runs, and whether it is the same on both ends.
+
+mod compare;
+
+pub use compare::{Difference, compare};

@@ -1,0 +1,46 @@
+//! How nodes end and calls fail, in terms that policy tells apart.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How to end a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// At once.
+    Now,
+    /// With the chance to hand data over, so long, then at once.
+    Gently(Duration),
+}
+
+/// Kinds of failure that policy tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// It does not exist.
+    NotFound,
+    /// Somebody else has it, or is at it.
+    Conflict,
+    /// No room there now.
+    Capacity,
+    /// Not allowed so many.
+    Quota,
+    /// Asked too often.
+    Throttled,
+    /// Not allowed, or credentials are missing.
+    Auth,
+    /// It will never work like this.
+    Invalid,
+    /// It may work when tried again.
+    Transient,
+    /// Not known.
+    Unknown,
+}
+
+/// Whether a failed call may have had an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residue {
+    /// It had none.
+    None,
+    /// It may have.
+    Possible,
+}

@@ -1,0 +1,232 @@
+//! What can be said of a cluster, derived anew with every plan.
+
+use jiff::Timestamp;
+
+use super::{
+    backoff::PERSISTENT,
+    situation::{AnchorCall, DrainCall, EngineView, EnvironmentMatch, Situation, Surroundings},
+    size::desired,
+};
+use crate::{
+    model::{
+        AnchorState, ClusterRecord, Condition, ConditionKind as Kind, ConditionStatus as Status, Ledger,
+        NodeName, NodeState, Phase, Presence, Slot, SlotEntry, Stage, WorkerState,
+    },
+    spec::GroupName,
+};
+
+struct Statement {
+    kind: Kind,
+    status: Status,
+    reason: &'static str,
+    message: String,
+}
+
+fn state(kind: Kind, status: Status, reason: &'static str, message: impl Into<String>) -> Statement {
+    Statement { kind, status, reason, message: message.into() }
+}
+
+/// All conditions of a cluster, in a fixed order.
+pub(super) fn conditions(situation: &Situation<'_>, ledger: &Ledger) -> Vec<Condition> {
+    let statements = [
+        scheduler_ready(situation, ledger),
+        workers_ready(situation, ledger),
+        environment_matched(&situation.facts.environment),
+        encrypted(situation),
+        progressing(situation, ledger),
+        degraded(situation, ledger),
+    ];
+    let before = &situation.record.progress.conditions;
+    statements.into_iter().map(|statement| dated(statement, before, situation.now)).collect()
+}
+
+/// The time of the last transition is kept while the status stays what it is.
+fn dated(statement: Statement, before: &[Condition], now: Timestamp) -> Condition {
+    let Statement { kind, status, reason, message } = statement;
+    let same = before.iter().find(|condition| condition.kind == kind && condition.status == status);
+    let last_transition_time = same.map_or(now, |condition| condition.last_transition_time);
+    Condition { kind, status, reason: reason.to_owned(), message, last_transition_time }
+}
+
+fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
+    let no = |reason, message: &str| state(Kind::SchedulerReady, Status::False, reason, message);
+    if situation.world.anchor != AnchorState::Present {
+        return no("NotStarted", "nothing of the cluster runs yet");
+    }
+    let group = GroupName::scheduler();
+    let id = ledger.groups.get(&group).and_then(|slots| slots.node(situation.record.name(), &group, Slot(0)));
+    let node = situation.world.nodes.iter().find(|node| Some(&node.id) == id.as_ref() && node.is_alive());
+    let Some(node) = node else {
+        let failures = ledger.groups.get(&GroupName::scheduler()).map(|group| &group.failures);
+        let last = failures.and_then(|failures| failures.last.as_ref());
+        return last.map_or_else(
+            || no("Starting", "the scheduler has not started"),
+            |note| no("Failed", &note.message),
+        );
+    };
+    match (&node.state, situation.engine, &node.address) {
+        (NodeState::Pending(Some(reason)), _, _) => no("Pending", reason),
+        (_, EngineView::Seen(_), Some(address)) => {
+            state(Kind::SchedulerReady, Status::True, "Answers", format!("listens at {address}"))
+        }
+        (_, EngineView::Unreachable { since, message }, _) => {
+            no("Unreachable", &format!("does not answer since {since}: {message}"))
+        }
+        _ => no("Starting", "the scheduler runs and does not answer yet"),
+    }
+}
+
+/// How many workers of a group take work, and how many it should have.
+fn count(situation: &Situation<'_>, ledger: &Ledger, group: &GroupName) -> (u32, u32) {
+    let slots = ledger.groups.get(group).map(|group| &group.slots).into_iter().flatten();
+    let live: Vec<_> = slots.filter(|(_, entry)| entry.is_live()).collect();
+    let wanted = situation.record.wanted.document.spec.group(group);
+    let target = wanted.map_or(0, |spec| desired(spec, u32::try_from(live.len()).unwrap_or(u32::MAX)));
+    let EngineView::Seen(status) = situation.engine else { return (0, target) };
+    let cluster = situation.record.name();
+    let ready = live.iter().filter(|(slot, _)| {
+        let id = ledger.groups.get(group).and_then(|ledger| ledger.node(cluster, group, **slot));
+        let worker = id.and_then(|id| status.workers.get(&id.name()));
+        worker.is_some_and(|worker| matches!(worker.state, WorkerState::Running | WorkerState::Paused))
+    });
+    (u32::try_from(ready.count()).unwrap_or(u32::MAX), target)
+}
+
+fn workers_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
+    let spec = &situation.record.wanted.document.spec;
+    let counts: Vec<_> = spec.groups().map(|(name, _)| (count(situation, ledger, &name), name)).collect();
+    let short = counts.iter().any(|((ready, target), _)| ready < target);
+    let several = counts.len() > 1;
+    let each = counts.iter().map(|((ready, target), name)| {
+        if several { format!("{name} {ready} of {target}") } else { format!("{ready} of {target}") }
+    });
+    let message = format!("ready: {}", each.collect::<Vec<_>>().join(", "));
+    if short {
+        state(Kind::WorkersReady, Status::False, "Missing", message)
+    } else {
+        state(Kind::WorkersReady, Status::True, "AllReady", message)
+    }
+}
+
+fn environment_matched(environment: &EnvironmentMatch) -> Statement {
+    let say = |status, reason, message: &str| state(Kind::EnvironmentMatched, status, reason, message);
+    match environment {
+        EnvironmentMatch::Unknown => {
+            say(Status::Unknown, "NotCompared", "the cluster's software is not known yet")
+        }
+        EnvironmentMatch::NoClient => say(
+            Status::Unknown,
+            "NoClient",
+            "the client that created the cluster had no Python to compare with",
+        ),
+        EnvironmentMatch::Matched => say(Status::True, "Same", "client and cluster run the same software"),
+        EnvironmentMatch::Different(how) => say(Status::False, "Different", how),
+    }
+}
+
+fn encrypted(situation: &Situation<'_>) -> Statement {
+    if situation.record.wanted.document.spec.tls {
+        state(Kind::Encrypted, Status::True, "MutualTls", "every connection is mutually authenticated")
+    } else {
+        let message =
+            "the document says `tls: false`: whoever reaches the scheduler's port can run code in it";
+        state(Kind::Encrypted, Status::False, "TurnedOff", message)
+    }
+}
+
+fn progressing(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
+    let yes = |reason, message: String| state(Kind::Progressing, Status::True, reason, message);
+    if let Presence::Absent(ending) = &situation.record.wanted.presence {
+        return yes("Deleting", format!("being torn down: {}", ending.reason));
+    }
+    let entries = || ledger.groups.values().flat_map(|group| group.slots.values());
+    let starting = entries().filter(|e| matches!(e.stage, Stage::Intended | Stage::Launched)).count();
+    let draining = entries().filter(|e| SlotEntry::is_draining(e)).count();
+    match (situation.world.anchor, starting, draining) {
+        (AnchorState::Absent | AnchorState::Ending, _, _) => yes("Preparing", "nothing runs yet".to_owned()),
+        (_, 0, 0) => state(Kind::Progressing, Status::False, "Settled", "nothing is being changed"),
+        (_, 0, n) => yes("Draining", format!("nodes that hand their data over: {n}")),
+        (_, n, _) => yes("Starting", format!("nodes on their way: {n}")),
+    }
+}
+
+fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
+    let yes = |reason, message: String| state(Kind::Degraded, Status::True, reason, message);
+    if situation.world.anchor == AnchorState::Absent && situation.facts.surroundings == Surroundings::Missing
+    {
+        let message = "the environment variables of whoever created the cluster were lost with the processes that \
+                       held them; run the same `crewcall create` again";
+        return yes("CredentialsNeeded", message.to_owned());
+    }
+    if let AnchorCall::Failed(failure) = &situation.operations.anchor {
+        return yes("ProviderError", failure.message.clone());
+    }
+    let anchor = &ledger.anchor_failures;
+    if anchor.streak >= PERSISTENT {
+        return yes(
+            "ProviderError",
+            anchor.last.as_ref().map_or_else(String::new, |note| note.message.clone()),
+        );
+    }
+    for (name, group) in &ledger.groups {
+        if group.failures.streak >= PERSISTENT {
+            let reason = if name.is_scheduler() { "SchedulerFailing" } else { "WorkersFailing" };
+            let last = group.failures.last.as_ref().map_or("", |note| note.message.as_str());
+            return yes(reason, format!("{} failures in a row, the last: {last}", group.failures.streak));
+        }
+    }
+    if let EngineView::Unreachable { since, message } = situation.engine {
+        return yes(
+            "SchedulerUnreachable",
+            format!("the scheduler does not answer since {since}: {message}"),
+        );
+    }
+    if let Some(node) = refused_drain(situation, ledger) {
+        return yes(
+            "NoRecipient",
+            format!("nobody can take what {node} holds; it is kept until somebody can"),
+        );
+    }
+    let generation = situation.record.wanted.generation;
+    if let Some((name, _)) =
+        ledger.groups.iter().find(|(_, group)| group.kept_at_generation == Some(generation))
+    {
+        return yes(
+            "NoRecipient",
+            format!("the scale-down of group {name} was given up: nobody could take the data"),
+        );
+    }
+    state(Kind::Degraded, Status::False, "Well", "nothing keeps failing")
+}
+
+/// A worker that is to go, and whose data nobody can take.
+fn refused_drain(situation: &Situation<'_>, ledger: &Ledger) -> Option<NodeName> {
+    let refused =
+        |name: &NodeName| matches!(situation.operations.drains.get(name), Some(DrainCall::Refused(_)));
+    let cluster = situation.record.name();
+    let draining = ledger.groups.iter().flat_map(|(group, slots)| {
+        let slots_of = slots.slots.iter().filter(|(_, entry)| entry.is_draining());
+        slots_of.filter_map(|(slot, _)| slots.node(cluster, group, *slot))
+    });
+    draining.map(|id| id.name()).find(refused)
+}
+
+/// A cluster's state in one word.
+pub fn phase(record: &ClusterRecord) -> Phase {
+    let conditions = &record.progress.conditions;
+    let holds =
+        |kind| conditions.iter().any(|condition| condition.kind == kind && condition.status == Status::True);
+    if matches!(record.wanted.presence, Presence::Absent(_)) {
+        Phase::Deleting
+    } else if conditions.is_empty() {
+        Phase::Pending
+    } else if holds(Kind::Degraded) {
+        Phase::Degraded
+    } else if !holds(Kind::SchedulerReady) || !holds(Kind::WorkersReady) {
+        Phase::Starting
+    } else if holds(Kind::Progressing) || record.progress.observed_generation != record.wanted.generation {
+        Phase::Updating
+    } else {
+        Phase::Ready
+    }
+}

@@ -1,0 +1,28 @@
+//! All policy: from what is wanted and what is seen to what is to be done.
+//!
+//! Pure: [`plan`] is a function of its [`Situation`], the clock included. What it decides is in the
+//! [`Plan`]'s ledger, which is made durable before any action is carried out.
+
+mod backoff;
+mod conditions;
+mod converge;
+mod draining;
+mod outcome;
+mod planner;
+mod settle;
+mod situation;
+mod size;
+mod template;
+#[cfg(test)]
+mod tests;
+
+pub use backoff::delay_after;
+pub use conditions::phase;
+pub use outcome::{Action, Outcome, Plan, PlannedNode};
+pub use planner::{needs_ranking, plan};
+pub use situation::{
+    AnchorCall, DrainCall, EngineView, EnvironmentMatch, Facts, LaunchFailure, Operations, Situation,
+    Surroundings,
+};
+pub use size::desired;
+pub use template::template_hash;

@@ -1,0 +1,77 @@
+//! What a plan says.
+
+use jiff::Timestamp;
+
+use crate::{
+    model::{Condition, EndReason, Event, Ledger, NodeId, NodeName, Role, Stop, TemplateHash},
+    spec::GroupName,
+};
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What was decided; durable before any action is begun.
+    pub ledger: Ledger,
+    /// What to do, in this order; those of one cluster may run side by side.
+    pub actions: Vec<Action>,
+    /// What can be said of the cluster.
+    pub conditions: Vec<Condition>,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// When to look again, even if nothing is heard.
+    pub next_tick: Option<Timestamp>,
+    /// What becomes of the cluster.
+    pub outcome: Outcome,
+}
+
+/// What becomes of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on.
+    Continues,
+    /// It is to be wanted no longer.
+    Ends(EndReason),
+    /// Nothing is left of it; its record can go.
+    Finished,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Make the anchor.
+    EnsureAnchor,
+    /// Start nodes of one group.
+    Launch {
+        /// The group.
+        group: GroupName,
+        /// What they do.
+        role: Role,
+        /// Which nodes.
+        nodes: Vec<PlannedNode>,
+        /// The scheduler's address, for workers.
+        scheduler: Option<String>,
+    },
+    /// Have workers of one group hand their data over.
+    Drain {
+        /// Which.
+        nodes: Vec<NodeName>,
+    },
+    /// End nodes and forget them.
+    Remove {
+        /// Which.
+        nodes: Vec<NodeName>,
+        /// How.
+        how: Stop,
+    },
+    /// Remove the anchor and all that belongs to it.
+    RemoveAnchor,
+}
+
+/// A node to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedNode {
+    /// Its name.
+    pub id: NodeId,
+    /// What it is made from.
+    pub template: TemplateHash,
+}

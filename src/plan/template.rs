@@ -1,0 +1,24 @@
+//! What a node is made from, as a fingerprint: when it changes, nodes are rolled.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    model::TemplateHash,
+    spec::{ClusterSpec, GroupName},
+};
+
+/// The fingerprint of a group's template: 12 hexadecimal digits.
+///
+/// Sizes are not part of it; neither is what is fixed for a cluster's life.
+pub fn template_hash(spec: &ClusterSpec, group: &GroupName) -> TemplateHash {
+    let own = spec.group(group).map(|group| {
+        json!({
+            "threads": group.threads(), "cpu": group.cpu, "memory": group.memory,
+            "resources": group.resources, "env": group.env, "secretEnv": group.secret_env,
+        })
+    });
+    let template = json!({ "env": spec.env, "secretEnv": spec.secret_env, "group": own });
+    let digest = Sha256::digest(template.to_string());
+    TemplateHash::new(digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>())
+}

@@ -1,0 +1,11 @@
+//! What a document's values must satisfy together, whichever way the document arrived.
+//!
+//! Rules run over the plain types and name fields by path; `load` turns paths into places in the
+//! text, and [`validate`] leaves them as they are.
+
+mod names;
+mod problem;
+mod sizes;
+mod software;
+
+pub use problem::{Invalid, Mark, Problem, Target, problems, validate};

@@ -1,0 +1,159 @@
+//! What runs: environment, engine settings, region.
+
+use super::{Problem, names::at_most};
+use crate::spec::{
+    ComputeCluster, EngineSpec, EnvironmentSpec, FieldPath, ProviderKind, ProviderSpec, limits, text::code,
+};
+
+pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
+    let spec = &cluster.spec;
+    if let Some(environment) = &spec.environment {
+        fits_provider(environment, spec.provider.kind(), found);
+        environment_itself(environment, found);
+    }
+    let EngineSpec::Dask(dask) = &spec.engine;
+    let path = FieldPath::of("spec.engine.dask");
+    let config = path.key("config");
+    let few = at_most(&config, dask.config.len(), limits::CONFIG, "settings", found);
+    for key in dask.config.keys().filter(|_| few) {
+        if key.split('.').any(|part| part.trim().is_empty()) || key.len() > limits::CONFIG_KEY {
+            found.push(
+                Problem::error(format!("{} is no name of a Dask setting", code(key)))
+                    .at_key(&config.key(key), "")
+                    .help("write it with dots, such as `distributed.scheduler.work-stealing`"),
+            );
+        }
+    }
+    for (key, preloads) in
+        [("workerPreload", &dask.worker_preload), ("schedulerPreload", &dask.scheduler_preload)]
+    {
+        let path = path.key(key);
+        if !at_most(&path, preloads.len(), limits::PRELOADS, "preloads", found) {
+            continue;
+        }
+        for (index, preload) in preloads.iter().enumerate() {
+            reference(&path.index(index), preload, limits::PATH, "module or file", found);
+        }
+    }
+    if let ProviderSpec::Ec2(ec2) = &spec.provider {
+        ec2.region.iter().for_each(|name| region(name, found));
+    }
+}
+
+fn fits_provider(environment: &EnvironmentSpec, provider: ProviderKind, found: &mut Vec<Problem>) {
+    let path = FieldPath::of("spec.environment");
+    let (key, wants_image) = match environment {
+        EnvironmentSpec::Packages(_) => ("packages", false),
+        EnvironmentSpec::Interpreter(_) => ("interpreter", false),
+        EnvironmentSpec::Image(_) => ("image", true),
+    };
+    if wants_image != (provider == ProviderKind::Local) {
+        return;
+    }
+    let help = if wants_image {
+        "write `packages` or `interpreter`, or remove `environment` to use the Python that is active now"
+    } else {
+        "write `image` with a container image, or remove `environment` to use one like the Python that is active now"
+    };
+    found.push(
+        Problem::error(format!(
+            "the provider `{}` cannot run an environment given as `{key}`",
+            provider.as_str()
+        ))
+        .at_key(&path.key(key), "")
+        .at_key(&FieldPath::of("spec.provider").key(provider.as_str()), "the provider")
+        .help(help),
+    );
+}
+
+fn environment_itself(environment: &EnvironmentSpec, found: &mut Vec<Problem>) {
+    let path = FieldPath::of("spec.environment");
+    match environment {
+        EnvironmentSpec::Packages(packages) => self::packages(&path.key("packages"), packages, found),
+        EnvironmentSpec::Interpreter(interpreter) => {
+            let text = interpreter.to_string_lossy();
+            reference(&path.key("interpreter"), &text, limits::PATH, "path of the interpreter", found);
+        }
+        EnvironmentSpec::Image(image) => {
+            let path = path.key("image");
+            if image.chars().any(char::is_whitespace) {
+                found.push(
+                    Problem::error("the name of an image has no blanks")
+                        .at(&path, "")
+                        .help("write it as `registry/name:tag` or `registry/name@sha256:...`"),
+                );
+            } else {
+                reference(&path, image, limits::REFERENCE, "image", found);
+            }
+        }
+    }
+}
+
+fn packages(path: &FieldPath, packages: &[String], found: &mut Vec<Problem>) {
+    if packages.is_empty() {
+        found.push(
+            Problem::error("`packages` is empty")
+                .at(path, "")
+                .help("name at least `dask[distributed]`, or remove `environment`"),
+        );
+        return;
+    }
+    if !at_most(path, packages.len(), limits::PACKAGES, "packages", found) {
+        return;
+    }
+    for (index, package) in packages.iter().enumerate() {
+        let path = path.index(index);
+        if package.starts_with('-') {
+            found.push(
+                Problem::error(format!("{} is an option of pip, not a requirement", code(package)))
+                    .at(&path, "")
+                    .help("set options of pip in its own configuration file or environment variables"),
+            );
+        } else {
+            reference(&path, package, limits::REFERENCE, "requirement", found);
+        }
+    }
+    if !packages.iter().any(|package| package.contains("dask") || package.contains("distributed")) {
+        found.push(
+            Problem::warning("no package here names Dask")
+                .at(path, "")
+                .help("add `dask[distributed]`, unless one of these brings it"),
+        );
+    }
+}
+
+fn reference(path: &FieldPath, text: &str, most: usize, what: &str, found: &mut Vec<Problem>) {
+    let (flaw, help) = if text.trim().is_empty() {
+        ("is empty".to_owned(), "write it, or remove the entry")
+    } else if text.chars().any(char::is_control) {
+        ("has control characters or line breaks".to_owned(), "write it on one line")
+    } else if text.len() > most {
+        (format!("has {} bytes; the most is {most}", text.len()), "is it what was meant?")
+    } else {
+        return;
+    };
+    found.push(Problem::error(format!("the {what} {flaw}")).at(path, "").help(help));
+}
+
+fn region(name: &str, found: &mut Vec<Problem>) {
+    let parts: Vec<&str> = name.split('-').collect();
+    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let fits = match parts.as_slice() {
+        [land, middle @ .., number] => {
+            land.len() == 2
+                && letters(land)
+                && !middle.is_empty()
+                && middle.iter().all(letters)
+                && !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        _ => false,
+    };
+    if !fits || name.len() > 32 {
+        found.push(
+            Problem::error(format!("{} is no AWS region", code(name)))
+                .at(&FieldPath::of("spec.provider.ec2.region"), "")
+                .help("such as `eu-central-1`; an availability zone has a letter more, and does not go here"),
+        );
+    }
+}
