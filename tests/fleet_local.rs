@@ -13,7 +13,8 @@ use std::{
 
 use crewcall::{
     controller::{
-        ClusterView, CreateMode, CreateRequest, Fleet, FleetTools, Installation, ScaleRequest, SystemClock, Unplaced,
+        ClusterView, CreateMode, CreateRequest, Fleet, FleetTools, Installation, ScaleRequest, SystemClock,
+        Unplaced,
     },
     engine::dask::DaskEngine,
     model::{BootId, CallerContext, CallerEnvironment, ClusterUid, Interpreter, MachineId, SoftwareVersions},
@@ -117,7 +118,8 @@ async fn a_cluster_computes_grows_shrinks_and_goes() {
     fleet.scale(&name, &size(4)).await.unwrap();
     until(&fleet, "four workers", |view| view.groups[0].ready == 4).await;
     fleet.scale(&name, &size(1)).await.unwrap();
-    let view = until(&fleet, "one worker", |view| view.nodes.len() == 2 && view.groups[0].draining == 0).await;
+    let view =
+        until(&fleet, "one worker", |view| view.nodes.len() == 2 && view.groups[0].draining == 0).await;
     assert_eq!(compute(&python, &view, sum).trim(), "285");
 
     for event in fleet.events(&name, 100).await.unwrap() {
