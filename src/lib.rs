@@ -39,9 +39,9 @@
 //! | [`provider`] | where a cluster runs: the contract [`provider::Provider`], and this machine | `spec`, `model`, `security`, `environment`, `engine` |
 //! | [`store`] | where wanted state and intents last: [`store::Store`], and a directory | as `provider` |
 //! | [`controller`] | the loop of each cluster, and what can be asked of all of them | all above |
+//! | [`api`] | the controller as a process, and its HTTP interface on a Unix socket | everything but `cli` |
 //!
-//! Around the library are the HTTP interface of the controller (`api`), the command line (`cli`) and
-//! the set-up of logs (`telemetry`). `api` may use everything but `cli`, and `cli` everything.
+//! The command line (`cli`) may use everything, the set-up of logs (`telemetry`) nothing.
 //! `tests/layering.rs` holds this table and fails on any other edge.
 //!
 //! # Where to start reading
@@ -57,6 +57,8 @@
 //!
 //! `local`, `kubernetes` and `ec2`, all on by default, choose the providers that are built in.
 //! `kubernetes` and `ec2` are still empty. The local provider needs Linux.
+
+pub mod api;
 pub mod controller;
 pub mod engine;
 pub mod environment;

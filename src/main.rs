@@ -1,25 +1,25 @@
-//! Only the hidden subcommand of the local provider's host processes, so far.
+//! The `crewcall` program.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use crewcall::provider::local::host::{HostArguments, run_host};
-
-#[derive(Parser)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    #[command(name = "__host", hide = true)]
-    Host(HostArguments),
-}
+use crewcall::api::process::{ControllerOptions, run_controller};
 
 fn main() -> ExitCode {
-    let Command::Host(arguments) = Arguments::parse().command;
-    match run_host(&arguments) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let run = |version: Option<&str>| {
+        let mut options = ControllerOptions::of_this_process()?;
+        if let Some(version) = version {
+            version.clone_into(&mut options.version);
+        }
+        run_controller(&options)
+    };
+    let outcome = match arguments.as_slice() {
+        ["__controller"] => run(None),
+        ["__controller", "--as-version", version] => run(Some(version)),
+        _ => return ExitCode::from(2),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -302,7 +302,7 @@ async fn keys_are_in_no_file_no_argument_and_no_environment() {
     let (world, cluster) = (World::new(python), cluster(10));
     let provider = world.provider();
     running(&world, &provider, &cluster, 1).await;
-    let key = world.identity().key.lines().nth(1).unwrap().to_owned();
+    let key = world.identity().key.expose().lines().nth(1).unwrap().to_owned();
     let directories = world.directories();
     for directory in
         [directories.state, directories.cache, directories.runtime, world.root.path().join("tmp")]

@@ -22,7 +22,7 @@ use crewcall::{
         AnchorRequest, Caller, Directories, NodeRequest, NodesRequest, Provider, ProviderError, Removal,
         local::{LocalProvider, boot_id, machine_id},
     },
-    security::Identity,
+    security::{Identity, PrivateKeyPem},
     spec::{ComputeCluster, EnvironmentSpec},
 };
 use tempfile::TempDir;
@@ -134,7 +134,11 @@ impl World {
             assert!(made.status.success(), "{made:?}");
         }
         let cert = fs::read_to_string(cert).unwrap();
-        Arc::new(Identity { ca: cert.clone(), cert, key: fs::read_to_string(key).unwrap() })
+        Arc::new(Identity {
+            ca: cert.clone(),
+            cert,
+            key: PrivateKeyPem::new(fs::read_to_string(key).unwrap()),
+        })
     }
 
     /// Runs a script with `client` connected to the scheduler at `address`; its output must say `ok`.
