@@ -1,5 +1,7 @@
 //! Where wanted state and intents last.
 
 mod contract;
+mod directory;
 
 pub use contract::{SecretName, Store, StoreError, Unreadable};
+pub use directory::{ControllerInfo, ControllerLock, DirectoryStore};
