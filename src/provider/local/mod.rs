@@ -1,0 +1,23 @@
+//! This machine: a host process per cluster, its nodes forked from a warm Python.
+
+mod build;
+mod client;
+mod clusters;
+mod environment;
+pub mod host;
+mod interpreter;
+mod leftovers;
+mod logs;
+mod observe;
+mod os;
+mod packages;
+mod paths;
+mod provider;
+mod record;
+mod scripts;
+mod spares;
+mod variables;
+
+pub use interpreter::{find_interpreter, probe_versions};
+pub use os::{boot_id, machine_id};
+pub use provider::LocalProvider;
