@@ -1,4 +1,6 @@
 //! Crewcall.
+pub mod api;
+pub mod cli;
 pub mod controller;
 pub mod engine;
 pub mod environment;
@@ -8,3 +10,4 @@ pub mod provider;
 pub mod security;
 pub mod spec;
 pub mod store;
+pub mod telemetry;
