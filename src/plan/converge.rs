@@ -37,15 +37,16 @@ impl Planner<'_> {
         let scheduler = GroupName::scheduler();
         self.settle(&scheduler);
         self.forgive(&scheduler, 1);
-        self.remove_strays();
-        let Some(address) = self.scheduler() else {
-            self.end_orphaned_workers();
-            return;
-        };
-        for group in self.worker_groups() {
-            self.settle(&group);
-            self.size_group(&group, &address);
+        match self.scheduler() {
+            None => self.end_orphaned_workers(),
+            Some(address) => {
+                for group in self.worker_groups() {
+                    self.settle(&group);
+                    self.size_group(&group, &address);
+                }
+            }
         }
+        self.remove_strays();
     }
 
     /// Groups of the document, and those of which the ledger still has nodes.
@@ -309,8 +310,15 @@ impl Planner<'_> {
     /// Writes the intent to fill a slot under a name that was never used.
     fn intend(&mut self, group: &GroupName, slot: Slot, template: &TemplateHash) {
         let now = self.now();
-        let slots = &mut self.ledger.groups.entry(group.clone()).or_default().slots;
-        let incarnation = slots.get(&slot).map_or(Incarnation(0), |entry| entry.incarnation.next());
+        let used = self.entry(group, slot).map(|entry| entry.incarnation);
+        let cluster = self.situation.record.name().clone();
+        let incarnation = used.map_or(Incarnation(0), Incarnation::next);
+        let mut id = NodeId { cluster, group: group.clone(), slot, incarnation };
+        while self.observed(&id).is_some() && id.incarnation.next() != id.incarnation {
+            id.incarnation = id.incarnation.next();
+        }
+        let incarnation = id.incarnation;
+        let slots = &mut self.ledger.groups.entry(id.group).or_default().slots;
         let (stage, template) = (Stage::Intended, template.clone());
         slots.insert(slot, SlotEntry { incarnation, stage, since: now, template, unseen_since: None });
     }

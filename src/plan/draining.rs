@@ -24,6 +24,10 @@ impl Planner<'_> {
         if ids.is_empty() {
             return;
         }
+        if self.is_forced() {
+            self.force_out(group, ids);
+            return;
+        }
         let now = self.now();
         for id in ids {
             self.with_entry(id, |entry| entry.enter(Stage::Draining(reason), now));
@@ -36,11 +40,7 @@ impl Planner<'_> {
             let message = format!("{id} hands its data over ({held}): {why}");
             self.event(Severity::Normal, EventKind::Draining, Some(id.name()), message);
         }
-        if self.is_forced() {
-            self.force_out(group, ids);
-        } else {
-            self.actions.push(Action::Drain { nodes: ids.iter().map(NodeId::name).collect() });
-        }
+        self.actions.push(Action::Drain { nodes: ids.iter().map(NodeId::name).collect() });
     }
 
     /// Moves every drain of a group on.

@@ -158,8 +158,14 @@ impl<'a> Planner<'a> {
             operations.removed.get(node).is_none_or(|ended| self.passed(*ended, REMOVE_AGAIN))
         });
         self.ending.extend(nodes.iter().cloned());
-        if !nodes.is_empty() {
-            self.actions.push(Action::Remove { nodes, how });
+        let alike = self.actions.iter_mut().find_map(|action| match action {
+            Action::Remove { nodes, how: other } if *other == how => Some(nodes),
+            _ => None,
+        });
+        match alike {
+            Some(others) => others.extend(nodes),
+            None if nodes.is_empty() => {}
+            None => self.actions.push(Action::Remove { nodes, how }),
         }
     }
 

@@ -177,7 +177,7 @@ impl Planner<'_> {
             let (severity, message) = self.drained(id, exit, &how);
             self.event(severity, EventKind::Drained, Some(id.name()), message);
             self.vacate(id);
-        } else if id.group.is_scheduler() {
+        } else if id.group.is_scheduler() && entry.stage == Stage::Registered {
             let message = format!("the scheduler {id} is gone ({how}); all results in the cluster are lost");
             self.report(id, EventKind::SchedulerLost, message, last_log);
         } else if clean && entry.stage == Stage::Registered && later(entry.since, TOO_SHORT) <= self.now() {
@@ -186,7 +186,8 @@ impl Planner<'_> {
             self.event(Severity::Normal, EventKind::NodeEnded, Some(id.name()), message);
             self.vacate(id);
         } else {
-            self.failed(id, format!("{id} ended: {how}"), last_log);
+            let early = if entry.stage == Stage::Registered { "" } else { " before it was ready" };
+            self.failed(id, format!("{id} ended{early}: {how}"), last_log);
         }
     }
 

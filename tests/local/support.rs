@@ -170,6 +170,17 @@ impl World {
         })
     }
 
+    /// Fork servers of this installation. Nodes are forks of theirs and look the same, but for their
+    /// standard input.
+    pub fn fork_servers(&self) -> Vec<i32> {
+        let reads_pipe = |pid: &i32| {
+            let stdin = fs::read_link(format!("/proc/{pid}/fd/0")).unwrap_or_default();
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            stdin.to_string_lossy().starts_with("pipe:") && text(&line).contains("crewcall_fork_server")
+        };
+        self.marked().into_iter().filter(reads_pipe).collect()
+    }
+
     pub fn host_directories(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(self.directories().state.join("hosts")) else { return Vec::new() };
         entries.flatten().map(|entry| entry.path()).collect()
@@ -200,14 +211,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Whether a process exists and is no zombie.
+pub fn is_running(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
 fn processes(wanted: impl Fn(i32) -> bool) -> Vec<i32> {
-    let running = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
-    };
     let pids = fs::read_dir("/proc").unwrap().flatten();
     pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(running)
+        .filter(|pid| is_running(*pid))
         .filter(|pid| wanted(*pid))
         .collect()
 }

@@ -22,6 +22,9 @@ use crate::provider::{Directories, ErrorKind, ProviderError};
 /// How long a host may take to end everything and remove it.
 pub const LONGEST_END: Duration = Duration::from_secs(15);
 
+/// How long a spare lives without its controller: that may be restarted.
+const SPARE_LIFE: Duration = Duration::from_secs(30);
+
 /// What two clusters must have in common to take the same spare.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SpareKey {
@@ -145,7 +148,7 @@ impl Spares {
             interpreter: key.interpreter.clone(),
             fork_server,
         };
-        let start = HostStart { environment: environment.clone() };
+        let start = HostStart { environment: environment.clone(), spare_life: SPARE_LIFE };
         let socket = client::start_host(&self.program, &arguments, &start).await?;
         let (client, _) = HostClient::connect(&socket).await?;
         Ok(Spare { client, id, kept_until })

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use super::paths::HostId;
 use crate::model::{CallerEnvironment, ClusterUid};
 
@@ -68,14 +66,9 @@ fn acts_at_start(name: &str) -> bool {
 
 /// A short text that differs when two environments differ, and tells nothing else of them.
 pub fn fingerprint(environment: &BTreeMap<String, String>) -> String {
-    let mut hasher = Sha256::new();
-    for (name, value) in environment {
-        for text in [name, value] {
-            hasher.update(text.len().to_le_bytes());
-            hasher.update(text);
-        }
-    }
-    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    super::fingerprint::fingerprint(
+        environment.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]),
+    )
 }
 
 /// What makes a process of a host recognisable.

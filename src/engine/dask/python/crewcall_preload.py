@@ -170,27 +170,36 @@ class Drain:
             self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
-        clean = False
+        clean = await self._drained()
+        closed = False
         try:
-            address = self.address()
-            if address is None:
-                # Nothing ran here yet, or nothing does any more.
-                clean = True
-            else:
-                logger.info("draining %s within %.0f s", address, self.grace)
-                clean = await self._hand_over(address) or self.holds_nothing()
-                logger.info(
-                    "drained %s in %.2f s: %s",
-                    address,
-                    time.monotonic() - self._begun,
-                    "nothing lost" if clean else "not everything could be handed over",
-                )
-            await asyncio.wait_for(self.close(), max(0.5, self._left() + CLOSE_RESERVE - 0.5))
+            # Dask waits here for threads that may never end.
+            await asyncio.wait_for(self.close(), min(CLOSE_RESERVE, self.grace / 2))
+            closed = True
+        except asyncio.TimeoutError:
+            logger.warning("the connections were not closed in time; leaving all the same")
         except Exception:
-            logger.exception("the drain failed")
-            clean = False
+            logger.exception("the connections could not be closed; leaving all the same")
         if not clean:
             leave(DRAIN_NOT_CLEAN)
+        elif not closed:
+            leave(0)
+
+    async def _drained(self) -> bool:
+        """Drain and return whether nothing is lost."""
+        address = self.address()
+        if address is None:
+            # Nothing ran here yet, or nothing does any more.
+            return True
+        logger.info("draining %s within %.0f s", address, self.grace)
+        try:
+            clean = await self._hand_over(address) or self.holds_nothing()
+        except Exception:
+            logger.exception("the drain failed")
+            return False
+        outcome = "nothing lost" if clean else "not everything could be handed over"
+        logger.info("drained %s in %.2f s: %s", address, time.monotonic() - self._begun, outcome)
+        return clean
 
     def _left(self) -> float:
         """Seconds until closing must begin."""
