@@ -417,7 +417,11 @@ pub struct ControllerLogsArguments {
 
 /// Arguments of the controller's process; what else it needs is in its environment.
 #[derive(Debug, Args)]
-pub struct ControllerProcessArguments {}
+pub struct ControllerProcessArguments {
+    /// The version that it says it has; for tests of how one replaces another.
+    #[arg(long, value_name = "VERSION")]
+    pub as_version: Option<String>,
+}
 
 /// Arguments of `__generate`.
 #[derive(Debug, Args)]

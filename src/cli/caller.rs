@@ -96,12 +96,12 @@ async fn versions(
 ) -> SoftwareVersions {
     match &document.spec.environment {
         None => SoftwareVersions::default(),
-        Some(
-            EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_) | EnvironmentSpec::Image(_),
-        ) => probe_versions(path, environment).await.unwrap_or_else(|error| {
-            printer.warning(&format!("your software cannot be compared with the cluster's: {error}"));
-            SoftwareVersions::default()
-        }),
+        Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_) | EnvironmentSpec::Image(_)) => {
+            probe_versions(path, environment).await.unwrap_or_else(|error| {
+                printer.warning(&format!("your software cannot be compared with the cluster's: {error}"));
+                SoftwareVersions::default()
+            })
+        }
     }
 }
 

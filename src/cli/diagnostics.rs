@@ -141,6 +141,16 @@ pub enum CliError {
     /// It was said already, in the results.
     #[error("the checks found a fault")]
     Said(Exit),
+    /// A process of ours that cannot run.
+    #[error("{message}")]
+    Process {
+        /// Why.
+        message: String,
+        /// The next step.
+        hint: Option<String>,
+        /// How to end.
+        exit: Exit,
+    },
     /// A fault in this program.
     #[error("{0}; this is a bug in crewcall")]
     Bug(String),
@@ -174,7 +184,10 @@ impl CliError {
             Self::Connect(_) => Exit::Controller,
             Self::Usage { .. } | Self::Logging(_) => Exit::Usage,
             Self::Refused { .. } => Exit::Refused,
-            Self::Stuck { exit, .. } | Self::Program { exit, .. } | Self::Said(exit) => *exit,
+            Self::Stuck { exit, .. }
+            | Self::Program { exit, .. }
+            | Self::Process { exit, .. }
+            | Self::Said(exit) => *exit,
             Self::TimedOut { .. } => Exit::TimedOut,
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Output(error) => exit_for_output(error),
@@ -190,14 +203,17 @@ impl CliError {
                 Some(format!("did you mean `{similar}`? `crewcall list` shows what there is"))
             }
             Self::NoCluster { similar: None, .. } => Some("`crewcall list` shows what there is".to_owned()),
-            Self::NoNode { nodes, .. } if nodes.is_empty() => Some("none of its nodes has started".to_owned()),
+            Self::NoNode { nodes, .. } if nodes.is_empty() => {
+                Some("none of its nodes has started".to_owned())
+            }
             Self::NoNode { nodes, .. } => Some(format!("there are {}", nodes.join(", "))),
             Self::Api(error) | Self::Software(error) => error.hint.clone(),
             Self::Connect(error) => error.hint(),
             Self::UnreadableDocument { hint, .. }
             | Self::Usage { hint, .. }
             | Self::Refused { hint, .. }
-            | Self::Interrupted { hint, .. } => hint.clone(),
+            | Self::Interrupted { hint, .. }
+            | Self::Process { hint, .. } => hint.clone(),
             Self::Stuck { hint, .. } | Self::TimedOut { hint, .. } => Some(hint.clone()),
             Self::Document(_)
             | Self::Program { .. }
@@ -248,8 +264,8 @@ impl CliError {
         text
     }
 
-    /// For programs.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// For programs, as the last line that they read.
+    pub fn to_json_line(&self) -> serde_json::Value {
         let code = match self {
             Self::Api(error) | Self::Software(error) => json!(error.code),
             Self::NoCluster { .. } | Self::NoNode { .. } => json!(ErrorCode::NotFound),
@@ -259,7 +275,7 @@ impl CliError {
             Self::Document(error) => error.render(ColorChoice::Never, usize::MAX),
             _ => self.to_string(),
         };
-        json!({"error": {
+        json!({"type": "error", "error": {
             "code": code,
             "exit": self.exit().code(),
             "message": message,

@@ -106,7 +106,9 @@ impl From<ErrorCode> for Exit {
         match code {
             ErrorCode::NotFound => Self::NotFound,
             ErrorCode::Invalid => Self::Document,
-            ErrorCode::Conflict | ErrorCode::Refused | ErrorCode::Elsewhere | ErrorCode::Unsupported => Self::Refused,
+            ErrorCode::Conflict | ErrorCode::Refused | ErrorCode::Elsewhere | ErrorCode::Unsupported => {
+                Self::Refused
+            }
             ErrorCode::Timeout => Self::TimedOut,
             ErrorCode::Provider => Self::Provider,
             ErrorCode::Unreachable => Self::Controller,

@@ -54,12 +54,7 @@ pub struct Parting {
 
 impl<'a> Follower<'a> {
     /// Will wait for `goal`.
-    pub fn new(
-        session: &'a Session,
-        progress: &'a mut Progress,
-        name: &'a ClusterName,
-        goal: Goal,
-    ) -> Self {
+    pub fn new(session: &'a Session, progress: &'a mut Progress, name: &'a ClusterName, goal: Goal) -> Self {
         Self { session, progress, name, goal, last: None, events: VecDeque::new() }
     }
 

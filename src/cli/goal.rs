@@ -108,9 +108,8 @@ fn has_its_size(group: &GroupView) -> bool {
 
 /// Whether the cluster goes away, or is another machine's, under whoever waits for it.
 fn ended(view: &ClusterView) -> Option<Verdict> {
-    let stuck = |why: &str, hint: String| {
-        Some(Verdict::Stuck { why: why.to_owned(), hint, exit: Exit::Refused })
-    };
+    let stuck =
+        |why: &str, hint: String| Some(Verdict::Stuck { why: why.to_owned(), hint, exit: Exit::Refused });
     match view.phase {
         Phase::Deleting => stuck("it is being deleted", format!("`crewcall events {}` says why", view.name)),
         Phase::Lost => stuck(
@@ -298,8 +297,7 @@ pub(super) mod tests_support {
         let text = "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {name: demo}\n\
                     spec: {provider: {local: {}}}\n";
         let size = Some(Size::Fixed(wanted));
-        let group =
-            GroupView { name: GroupName::workers(), size, wanted, ready, starting: 0, draining: 0 };
+        let group = GroupView { name: GroupName::workers(), size, wanted, ready, starting: 0, draining: 0 };
         ClusterView {
             name: "demo".parse().unwrap(),
             uid: ClusterUid::from_random(7),

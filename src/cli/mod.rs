@@ -7,6 +7,7 @@
 
 mod args;
 mod caller;
+mod checks;
 mod commands;
 mod diagnostics;
 mod document;

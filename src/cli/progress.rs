@@ -112,11 +112,6 @@ impl Progress {
         }
     }
 
-    /// Whether a program reads this.
-    pub fn is_for_programs(&self) -> bool {
-        matches!(self.to, To::Program)
-    }
-
     /// Takes away what was only for the moment.
     pub fn clear(&mut self) {
         if let To::Terminal(bar, _) = &self.to {

@@ -1,5 +1,7 @@
 //! The controller that a command speaks to.
 
+use std::path::Path;
+
 use super::{CliError, args::GlobalArguments, document::similar, printer::Printer};
 use crate::{
     api::{ApiClient, ApiError, ErrorCode},
@@ -31,6 +33,11 @@ impl Session {
         Self { printer, global }
     }
 
+    /// How much of its own work the command is to tell.
+    pub fn verbosity(&self) -> u8 {
+        self.global.verbose
+    }
+
     /// Where the controller's files are, once context and namespace are seen to be this machine's.
     pub fn locations(&self) -> Result<Locations, CliError> {
         self.check_context()?;
@@ -43,7 +50,9 @@ impl Session {
             None | Some(LOCAL | "") => {}
             Some(kube) if kube.starts_with("kube:") => {
                 return usage(
-                    format!("context {kube}: this version of crewcall speaks only to this machine's controller"),
+                    format!(
+                        "context {kube}: this version of crewcall speaks only to this machine's controller"
+                    ),
                     "leave --context and CREWCALL_CONTEXT out; Kubernetes arrives with a later version",
                 );
             }
@@ -71,12 +80,10 @@ impl Session {
         if let Some(client) = ApiClient::connect(&locations).await? {
             return Ok(Answerer::Controller(client));
         }
-        match std::fs::read_dir(locations.state().join("clusters")) {
-            Ok(mut entries) if entries.next().is_none() => Ok(Answerer::NoClusters),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Answerer::NoClusters),
-            // What is wrong with the directory the controller says better.
-            Ok(_) | Err(_) => Ok(Answerer::Controller(ApiClient::connect_or_start(&locations).await?)),
+        if has_no_clusters(&locations.state().join("clusters")) {
+            return Ok(Answerer::NoClusters);
         }
+        Ok(Answerer::Controller(ApiClient::connect_or_start(&locations).await?))
     }
 
     /// The controller that knows the cluster `name`; not found where there is none.
@@ -94,6 +101,15 @@ impl Session {
             Ok(view) => Ok((client, view)),
             Err(error) => Err(explain(&client, name, error).await),
         }
+    }
+}
+
+/// Whether there is surely nothing on record. What is wrong with a directory that cannot be read the
+/// controller says better.
+fn has_no_clusters(directory: &Path) -> bool {
+    match std::fs::read_dir(directory) {
+        Ok(entries) => entries.count() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 

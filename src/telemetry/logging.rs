@@ -64,7 +64,8 @@ pub fn to_file(file: File, detail: Detail) -> Result<(), LoggingError> {
 
 fn install(filter: Option<EnvFilter>, writer: BoxMakeWriter) -> Result<(), LoggingError> {
     let Some(filter) = filter else { return Ok(()) };
-    let built = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).finish();
+    let built =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).finish();
     tracing::subscriber::set_global_default(built).map_err(|_| LoggingError::Again)
 }
 

@@ -8,10 +8,16 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    api::{ApiClient, ControllerStatus},
+    api::{
+        ApiClient, ControllerStatus,
+        process::{ControllerOptions, run_controller},
+    },
     cli::{
-        CliError,
-        args::{ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb},
+        CliError, Exit,
+        args::{
+            ControllerArguments, ControllerLogsArguments, ControllerProcessArguments,
+            ControllerStatusArguments, ControllerVerb,
+        },
         output::{age, print_data},
         session::Session,
     },
@@ -28,6 +34,20 @@ pub async fn controller(session: &Session, arguments: ControllerArguments) -> Re
     }
 }
 
+/// Runs this process as the controller.
+pub fn controller_process(arguments: ControllerProcessArguments) -> Result<(), CliError> {
+    let run = || {
+        let mut options = ControllerOptions::of_this_process()?;
+        options.version = arguments.as_version.unwrap_or(options.version);
+        run_controller(&options)
+    };
+    run().map_err(|error| CliError::Process {
+        message: error.to_string(),
+        hint: error.hint(),
+        exit: Exit::Controller,
+    })
+}
+
 async fn status(
     session: &Session,
     locations: &Locations,
@@ -39,7 +59,9 @@ async fn status(
     };
     let printer = &session.printer;
     match (arguments.output, status) {
-        (Some(format), Some(status)) => print_data(printer, format, &json!({"running": true, "status": status})),
+        (Some(format), Some(status)) => {
+            print_data(printer, format, &json!({"running": true, "status": status}))
+        }
         (Some(format), None) => print_data(printer, format, &json!({"running": false})),
         (None, Some(status)) => printer.result(&text(&status, locations)),
         (None, None) => printer.result_line("no controller runs; the next command that needs one starts it"),
@@ -69,7 +91,11 @@ async fn stop(session: &Session, locations: &Locations) -> Result<(), CliError> 
     }
 }
 
-fn logs(session: &Session, locations: &Locations, arguments: &ControllerLogsArguments) -> Result<(), CliError> {
+fn logs(
+    session: &Session,
+    locations: &Locations,
+    arguments: &ControllerLogsArguments,
+) -> Result<(), CliError> {
     let path = locations.log();
     let failed = |cause| CliError::File { doing: "read", path: path.clone(), cause };
     let file = match File::open(&path) {
@@ -82,7 +108,7 @@ fn logs(session: &Session, locations: &Locations, arguments: &ControllerLogsArgu
     };
     let mut lines = BufReader::new(file).split(b'\n').collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let skipped = arguments.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-    for line in &mut lines[skipped..] {
+    for line in lines.iter_mut().skip(skipped) {
         line.push(b'\n');
         session.printer.result_bytes(line)?;
     }

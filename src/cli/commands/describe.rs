@@ -121,7 +121,8 @@ fn node_cells(node: &NodeView, now: Timestamp) -> [String; 7] {
 fn software(view: &ClusterView) -> Option<String> {
     let interpreter = view.interpreter.as_ref()?;
     let mut text = format!("  {}\n", interpreter.path.display());
-    let installed = interpreter.versions.0.iter().filter_map(|(package, version)| Some((package, version.as_ref()?)));
+    let installed =
+        interpreter.versions.0.iter().filter_map(|(package, version)| Some((package, version.as_ref()?)));
     let versions: Vec<String> = installed.map(|(package, version)| format!("{package} {version}")).collect();
     if !versions.is_empty() {
         let _ = writeln!(text, "  {}", versions.join(", "));
@@ -164,7 +165,13 @@ mod tests {
         let mut view = view(0, 2);
         view.conditions.push(condition(ConditionKind::Encrypted, "MutualTls", "every connection\nis safe"));
         let text = text(&view, &[], at(90), ColorChoice::Never);
-        for part in ["Name:      demo\n", "Age:       1m30s\n", "\nConditions\n", "\nNodes\n  none\n", "\nEvents\n  none\n"] {
+        for part in [
+            "Name:      demo\n",
+            "Age:       1m30s\n",
+            "\nConditions\n",
+            "\nNodes\n  none\n",
+            "\nEvents\n  none\n",
+        ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(text.contains("every connection\n") && !text.contains("is safe"), "{text}");
@@ -172,7 +179,10 @@ mod tests {
 
     #[test]
     fn bytes_are_shown_in_binary_units() {
-        assert_eq!([bytes(0), bytes(1023), bytes(1024), bytes(1_572_864)], ["0 B", "1023 B", "1.0 KiB", "1.5 MiB"]);
+        assert_eq!(
+            [bytes(0), bytes(1023), bytes(1024), bytes(1_572_864)],
+            ["0 B", "1023 B", "1.0 KiB", "1.5 MiB"]
+        );
         assert_eq!(bytes(u64::MAX), "16777215.9 TiB");
     }
 }

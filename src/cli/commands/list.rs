@@ -33,7 +33,14 @@ pub async fn list(session: &Session, arguments: ListArguments) -> Result<(), Cli
     for entry in &listed {
         if let Listed::Unreadable { name, problem } = entry {
             printer.warning(&format!("the record of cluster {name} cannot be used: {problem}"));
-            table.row([name.clone(), "Unreadable".to_owned(), String::new(), String::new(), String::new(), String::new()]);
+            table.row([
+                name.clone(),
+                "Unreadable".to_owned(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
         }
     }
     if table.is_empty() {

@@ -42,7 +42,11 @@ pub async fn logs(session: &Session, arguments: LogsArguments) -> Result<(), Cli
         let prefix = format!("{label:<width$} | ");
         let chunks = client.logs(cluster, node, arguments.tail, follow).map(Some).chain(stream::iter([None]));
         chunks.scan(Lines::new(prefix), |lines, chunk| {
-            std::future::ready(Some(chunk.map_or_else(|| Ok(lines.rest()), |chunk| chunk.map(|chunk| lines.of(&chunk)))))
+            let text = match chunk {
+                Some(chunk) => chunk.map(|chunk| lines.of(&chunk)),
+                None => Ok(lines.rest()),
+            };
+            std::future::ready(Some(text))
         })
     });
     match follow {
@@ -70,7 +74,11 @@ fn short<'a>(cluster: &ClusterName, node: &'a NodeName) -> &'a str {
 }
 
 /// The nodes that a person means, the scheduler's first. A position means whoever was there last.
-fn choose(cluster: &ClusterName, wanted: Option<&str>, nodes: &[NodeName]) -> Result<Vec<NodeName>, CliError> {
+fn choose(
+    cluster: &ClusterName,
+    wanted: Option<&str>,
+    nodes: &[NodeName],
+) -> Result<Vec<NodeName>, CliError> {
     let is_scheduler = |node: &NodeName| short(cluster, node).starts_with("scheduler-");
     let mut ordered: Vec<&NodeName> = nodes.iter().collect();
     ordered.sort_by_key(|node| !is_scheduler(node));

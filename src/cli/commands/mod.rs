@@ -11,6 +11,8 @@ mod env;
 mod events;
 mod gc;
 mod get;
+#[cfg(all(feature = "local", target_os = "linux"))]
+mod host;
 mod list;
 mod logs;
 mod man;
@@ -29,6 +31,8 @@ pub use env::env;
 pub use events::events;
 pub use gc::gc;
 pub use get::get;
+#[cfg(all(feature = "local", target_os = "linux"))]
+pub use host::host;
 pub use list::list;
 pub use logs::logs;
 pub use man::man;

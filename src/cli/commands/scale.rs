@@ -76,10 +76,9 @@ fn size(arguments: &ScaleArguments) -> Result<Size, CliError> {
     match (arguments.workers, arguments.min.unwrap_or(0), arguments.max) {
         (Some(workers), _, _) => Ok(Size::Fixed(workers)),
         (None, min, Some(max)) if min <= max => Ok(Size::Adaptive { min, max }),
-        (None, min, Some(max)) => Err(CliError::Usage {
-            message: format!("--min {min} is more than --max {max}"),
-            hint: None,
-        }),
+        (None, min, Some(max)) => {
+            Err(CliError::Usage { message: format!("--min {min} is more than --max {max}"), hint: None })
+        }
         // The parser asks for one of the two.
         (None, _, None) => Err(CliError::Bug("neither a number nor --max was given".to_owned())),
     }
