@@ -1,24 +1,35 @@
-//! The `crewcall` program.
+//! The hidden subcommands, so far.
 
-use std::process::ExitCode;
+use std::{fmt::Display, process::ExitCode};
 
-use crewcall::api::process::{ControllerOptions, run_controller};
+use clap::{Parser, Subcommand};
+use crewcall::{
+    api::process::{ControllerArguments, run_controller},
+    provider::local::host::{HostArguments, run_host},
+};
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(name = "__host", hide = true)]
+    Host(HostArguments),
+    #[command(name = "__controller", hide = true)]
+    Controller(ControllerArguments),
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let run = |version: Option<&str>| {
-        let mut options = ControllerOptions::of_this_process()?;
-        if let Some(version) = version {
-            version.clone_into(&mut options.version);
-        }
-        run_controller(&options)
-    };
-    let outcome = match arguments.as_slice() {
-        ["__controller"] => run(None),
-        ["__controller", "--as-version", version] => run(Some(version)),
-        _ => return ExitCode::from(2),
-    };
+    match Arguments::parse().command {
+        Command::Host(arguments) => finished(run_host(&arguments)),
+        Command::Controller(arguments) => finished(run_controller(&arguments)),
+    }
+}
+
+fn finished(outcome: Result<(), impl Display>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,7 +11,7 @@ use tokio::{
 use super::Clock;
 use crate::{
     engine::{Endpoint, Engine, Ranking, StatusQuestion},
-    model::{Departure, Event, EventKind, Severity},
+    model::{Departure, Event, EventKind, NodeName, Severity},
     plan::EngineView,
 };
 
@@ -32,6 +32,7 @@ const RETRY: [Duration; 5] = [
 
 /// Follows one scheduler until it is dropped.
 pub(super) struct EngineWatch {
+    node: NodeName,
     endpoint: Endpoint,
     view: watch::Receiver<EngineView>,
     departures: mpsc::UnboundedReceiver<Departure>,
@@ -39,11 +40,21 @@ pub(super) struct EngineWatch {
 }
 
 impl EngineWatch {
-    pub(super) fn start(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, endpoint: Endpoint) -> Self {
+    pub(super) fn start(
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        node: NodeName,
+        endpoint: Endpoint,
+    ) -> Self {
         let (view_out, view) = watch::channel(EngineView::NotAsked);
         let (departures_out, departures) = mpsc::unbounded_channel();
         let task = tokio::spawn(follow(engine, clock, endpoint.clone(), view_out, departures_out));
-        Self { endpoint, view, departures, task }
+        Self { node, endpoint, view, departures, task }
+    }
+
+    /// The scheduler's node.
+    pub(super) fn node(&self) -> &NodeName {
+        &self.node
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     engine::EngineError,
-    model::{ErrorKind, Ledger, NodeName, Stage},
+    model::{ErrorKind, Ledger, NodeName, Observed, Stage},
     plan::{Action, AnchorCall, DrainCall, LaunchFailure, Operations},
     provider::{NodeFailure, ProviderError, Removal},
 };
@@ -74,8 +74,9 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
                 // The plan sees that they are still there, and asks again.
                 tracing::warn!("cannot remove {} nodes: {error}", nodes.len());
             }
-            for node in &nodes {
-                operations.removing.remove(node);
+            for node in nodes {
+                operations.removing.remove(&node);
+                operations.removed.insert(node, now);
             }
         }
         Finished::RemoveAnchor(result) => {
@@ -83,12 +84,18 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
                 tracing::warn!("cannot remove the anchor: {error}");
             }
             operations.removing_anchor = false;
+            operations.anchor_removed = Some(now);
         }
     }
 }
 
 /// Forgets what the plan has now dealt with.
-pub(super) fn settle(operations: &mut Operations, ledger: &Ledger, cluster: &crate::spec::ClusterName) {
+pub(super) fn settle(
+    operations: &mut Operations,
+    ledger: &Ledger,
+    world: &Observed,
+    cluster: &crate::spec::ClusterName,
+) {
     operations.launch_failures.clear();
     if matches!(operations.anchor, AnchorCall::Failed(_)) {
         operations.anchor = AnchorCall::NotMade;
@@ -101,6 +108,8 @@ pub(super) fn settle(operations: &mut Operations, ledger: &Ledger, cluster: &cra
             }
         }
     }
+    let seen: BTreeSet<NodeName> = world.nodes.iter().map(|node| node.id.name()).collect();
+    operations.removed.retain(|node, _| seen.contains(node));
     operations.asked.retain(|node, _| occupied.contains_key(node));
     operations.drains.retain(|node, call| *call == DrainCall::InFlight || occupied.get(node) == Some(&true));
 }

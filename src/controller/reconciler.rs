@@ -173,7 +173,7 @@ impl Reconciler {
         now: Timestamp,
     ) -> Result<Next, TickError> {
         let Plan { ledger, actions, conditions, mut events, next_tick, outcome } = plan;
-        operations::settle(&mut self.operations, &ledger, record.name());
+        operations::settle(&mut self.operations, &ledger, &self.world, record.name());
         if ledger != record.progress.ledger {
             // Nothing is begun before this is durable.
             let noted = ledger.clone();
@@ -219,15 +219,19 @@ impl Reconciler {
 
     /// Follows the scheduler that is there now, and says what it said last.
     async fn ask_engine(&mut self, record: &ClusterRecord) -> Result<EngineView, TickError> {
-        let scheduler = self.world.nodes.iter().find(|node| node.id.group.is_scheduler() && node.is_alive());
-        let Some(address) = scheduler.and_then(|node| node.address.clone()) else {
+        // A predecessor that has not ended yet has nothing to say, even if it had the same address.
+        let schedulers = self.world.nodes.iter().filter(|node| node.id.group.is_scheduler());
+        let newest = schedulers.max_by_key(|node| node.id.incarnation).filter(|node| node.is_alive());
+        let Some((node, address)) = newest.and_then(|node| Some((node.id.name(), node.address.clone()?)))
+        else {
             self.watch = None;
             return Ok(EngineView::NotAsked);
         };
-        if self.watch.as_ref().is_none_or(|watch| watch.endpoint().address != address) {
+        let current = |watch: &EngineWatch| *watch.node() == node && watch.endpoint().address == address;
+        if !self.watch.as_ref().is_some_and(current) {
             let identity = self.identities(record).await?.map(|identities| identities.controller.clone());
             let (engine, clock) = (self.tools.engine.clone(), self.tools.clock.clone());
-            self.watch = Some(EngineWatch::start(engine, clock, Endpoint { address, identity }));
+            self.watch = Some(EngineWatch::start(engine, clock, node, Endpoint { address, identity }));
         }
         Ok(self.watch.as_mut().map_or(EngineView::NotAsked, EngineWatch::view))
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     model::{
         AnchorState, ClusterRecord, Condition, ConditionKind as Kind, ConditionStatus as Status, Ledger,
-        NodeState, Phase, Presence, SlotEntry, Stage, WorkerState,
+        NodeName, NodeState, Phase, Presence, Slot, SlotEntry, Stage, WorkerState,
     },
     spec::GroupName,
 };
@@ -53,7 +53,9 @@ fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
     if situation.world.anchor != AnchorState::Present {
         return no("NotStarted", "nothing of the cluster runs yet");
     }
-    let node = situation.world.nodes.iter().find(|node| node.id.group.is_scheduler() && node.is_alive());
+    let group = GroupName::scheduler();
+    let id = ledger.groups.get(&group).and_then(|slots| slots.node(situation.record.name(), &group, Slot(0)));
+    let node = situation.world.nodes.iter().find(|node| Some(&node.id) == id.as_ref() && node.is_alive());
     let Some(node) = node else {
         let failures = ledger.groups.get(&GroupName::scheduler()).map(|group| &group.failures);
         let last = failures.and_then(|failures| failures.last.as_ref());
@@ -179,8 +181,7 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
             format!("the scheduler does not answer since {since}: {message}"),
         );
     }
-    let refused = |call: &DrainCall| matches!(call, DrainCall::Refused(_));
-    if let Some((node, _)) = situation.operations.drains.iter().find(|(_, call)| refused(call)) {
+    if let Some(node) = refused_drain(situation, ledger) {
         return yes(
             "NoRecipient",
             format!("nobody can take what {node} holds; it is kept until somebody can"),
@@ -196,6 +197,18 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         );
     }
     state(Kind::Degraded, Status::False, "Well", "nothing keeps failing")
+}
+
+/// A worker that is to go, and whose data nobody can take.
+fn refused_drain(situation: &Situation<'_>, ledger: &Ledger) -> Option<NodeName> {
+    let refused =
+        |name: &NodeName| matches!(situation.operations.drains.get(name), Some(DrainCall::Refused(_)));
+    let cluster = situation.record.name();
+    let draining = ledger.groups.iter().flat_map(|(group, slots)| {
+        let slots_of = slots.slots.iter().filter(|(_, entry)| entry.is_draining());
+        slots_of.filter_map(|(slot, _)| slots.node(cluster, group, *slot))
+    });
+    draining.map(|id| id.name()).find(refused)
 }
 
 /// A cluster's state in one word.

@@ -1,11 +1,16 @@
 //! From what is there to what is wanted: the anchor, the scheduler, then each group of workers.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use jiff::Timestamp;
 
 use super::{
     backoff::{PERSISTENT, delay_after, next_try},
     outcome::{Action, PlannedNode},
-    planner::{Planner, record_failure},
+    planner::{Planner, later, record_failure},
     situation::{AnchorCall, EngineView, Surroundings},
     size::desired,
     template::template_hash,
@@ -13,13 +18,16 @@ use super::{
 use crate::{
     model::{
         AnchorState, Anchoring, DrainReason, EventKind, FailureNote, Failures, Incarnation, NodeId, NodeName,
-        NodeState, Severity, Slot, SlotEntry, Stage, Stop,
+        NodeState, Severity, Slot, SlotEntry, Stage, Stop, TemplateHash,
     },
     spec::GroupName,
 };
 
 /// A creating call that seems to have had no effect is repeated after so long.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// A creating call is not repeated sooner, however it ended.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl Planner<'_> {
     pub(super) fn converge(&mut self) {
@@ -28,15 +36,17 @@ impl Planner<'_> {
         }
         let scheduler = GroupName::scheduler();
         self.settle(&scheduler);
-        self.remove_strays();
-        let Some(address) = self.scheduler() else {
-            self.end_orphaned_workers();
-            return;
-        };
-        for group in self.worker_groups() {
-            self.settle(&group);
-            self.size_group(&group, &address);
+        self.forgive(&scheduler, 1);
+        match self.scheduler() {
+            None => self.end_orphaned_workers(),
+            Some(address) => {
+                for group in self.worker_groups() {
+                    self.settle(&group);
+                    self.size_group(&group, &address);
+                }
+            }
         }
+        self.remove_strays();
     }
 
     /// Groups of the document, and those of which the ledger still has nodes.
@@ -107,7 +117,9 @@ impl Planner<'_> {
     fn remove_strays(&mut self) {
         let mut ended = Vec::new();
         let mut alive = Vec::new();
-        for node in &self.situation.world.nodes {
+        let world = self.situation.world;
+        for node in world.nodes.iter().filter(|node| node.id.cluster == *self.situation.record.name()) {
+            self.note_name(&node.id, &node.template);
             let entry = self.entry(&node.id.group, node.id.slot);
             let current =
                 entry.is_some_and(|e| e.incarnation == node.id.incarnation && e.stage != Stage::Vacant);
@@ -122,6 +134,21 @@ impl Planner<'_> {
         self.remove(alive, Stop::Gently(self.spec().drain_grace()));
     }
 
+    /// Takes a name that is in the world and not in the ledger, as after the loss of a record, for
+    /// used.
+    fn note_name(&mut self, id: &NodeId, template: &TemplateHash) {
+        let known = self.entry(&id.group, id.slot);
+        if known.is_some_and(|entry| entry.incarnation >= id.incarnation) {
+            return;
+        }
+        if known.is_some_and(|entry| entry.stage != Stage::Vacant) {
+            return;
+        }
+        let (since, template, incarnation) = (self.now(), template.clone(), id.incarnation);
+        let entry = SlotEntry { incarnation, stage: Stage::Vacant, since, template, unseen_since: None };
+        self.ledger.groups.entry(id.group.clone()).or_default().slots.insert(id.slot, entry);
+    }
+
     /// The scheduler's address, once it has one. Sees to it that there is a scheduler.
     fn scheduler(&mut self) -> Option<String> {
         let group = GroupName::scheduler();
@@ -132,7 +159,11 @@ impl Planner<'_> {
             let failures = self.ledger.groups.entry(group.clone()).or_default().failures.clone();
             match next_try(&failures) {
                 Some(at) if at > now => self.wake_at(at),
-                _ => self.intend(&group, slot, &template),
+                _ => {
+                    self.intend(&group, slot, &template);
+                    let message = "the scheduler is asked for".to_owned();
+                    self.event(Severity::Normal, EventKind::NodeLaunching, None, message);
+                }
             }
         }
         self.launch_intended(&group, None);
@@ -165,37 +196,66 @@ impl Planner<'_> {
 
     /// Has a group grow, shrink or roll.
     fn size_group(&mut self, group: &GroupName, scheduler: &str) {
-        self.follow_drains(group);
-        let live = self.occupied(group, SlotEntry::is_live);
+        let live = self.occupied(group, SlotEntry::is_live).len();
         let Some(wanted) = self.spec().group(group) else {
+            self.follow_drains(group);
+            let live = self.occupied(group, SlotEntry::is_live);
             self.shrink(group, live.len(), DrainReason::GroupRemoved, &live);
             return;
         };
-        let target = desired(wanted, u32::try_from(live.len()).unwrap_or(u32::MAX)) as usize;
+        let target = desired(wanted, u32::try_from(live).unwrap_or(u32::MAX)) as usize;
+        // What is taken back is not asked to drain again.
+        self.reclaim(group, target.saturating_sub(live));
+        self.follow_drains(group);
         let template = template_hash(self.spec(), group);
-        let outdated: Vec<Slot> = self.occupied(group, |entry| entry.is_live() && entry.template != template);
-        let fresh = live.len() - outdated.len();
+        self.forget_other_failures(group, &template);
+        let live = self.occupied(group, SlotEntry::is_live);
+        let outdated = self.occupied(group, |entry| entry.is_live() && entry.template != template);
         if outdated.is_empty() {
-            let reclaimed = self.reclaim(group, target.saturating_sub(fresh));
-            let missing = target.saturating_sub(fresh + reclaimed);
-            self.grow(group, missing, &template);
-            if fresh > target {
-                self.shrink(group, fresh - target, DrainReason::ScaleDown, &live);
-            }
+            self.grow(group, target.saturating_sub(live.len()), &template);
+            self.shrink(group, live.len().saturating_sub(target), DrainReason::ScaleDown, &live);
         } else {
-            // One new first, then one old drained.
-            let room = (target + 1).saturating_sub(live.len()).min(target.saturating_sub(fresh));
-            self.grow(group, room, &template);
-            let ready =
-                self.occupied(group, |e| e.stage == Stage::Registered && e.template == template).len();
-            let spare = (ready + outdated.len()).saturating_sub(target);
-            let draining = self.occupied(group, SlotEntry::is_draining).len();
-            let rolled = spare
-                .min(outdated.len())
-                .min(1usize.saturating_sub(draining).max(live.len().saturating_sub(target + 1)));
-            self.shrink(group, rolled, DrainReason::Rolled, &outdated);
+            self.roll(group, target, &template, outdated);
         }
+        self.forgive(group, target);
         self.launch_intended(group, Some(scheduler));
+    }
+
+    /// Replaces nodes of an old template: those that never registered at once, of the others one new
+    /// first, then one old drained.
+    fn roll(&mut self, group: &GroupName, target: usize, template: &TemplateHash, outdated: Vec<Slot>) {
+        let (registered, useless): (Vec<Slot>, Vec<Slot>) = outdated
+            .into_iter()
+            .partition(|slot| self.entry(group, *slot).is_some_and(|entry| entry.stage == Stage::Registered));
+        self.shrink(group, useless.len(), DrainReason::Rolled, &useless);
+        let fresh = self.occupied(group, |entry| entry.is_live() && entry.template == *template).len();
+        let draining = self.occupied(group, SlotEntry::is_draining).len();
+        let all = fresh + registered.len() + draining;
+        let room = (target + 1).saturating_sub(all).min(target.saturating_sub(fresh));
+        self.grow(group, room, template);
+        let surplus = (fresh + registered.len()).saturating_sub(target + 1).min(registered.len());
+        if surplus > 0 {
+            self.shrink(group, surplus, DrainReason::ScaleDown, &registered);
+            return;
+        }
+        let ready = |entry: &SlotEntry| entry.stage == Stage::Registered && entry.template == *template;
+        let spare = (self.occupied(group, ready).len() + registered.len()).saturating_sub(target);
+        let rolled = if draining == 0 { spare.min(1).min(registered.len()) } else { 0 };
+        self.shrink(group, rolled, DrainReason::Rolled, &registered);
+    }
+
+    /// A new template deserves a try of its own: what failed with the old one says nothing about it.
+    fn forget_other_failures(&mut self, group: &GroupName, template: &TemplateHash) {
+        let Some(ledger) = self.ledger.groups.get_mut(group) else { return };
+        let Some(failed) = ledger.failures.last.as_ref().and_then(|note| note.node.clone()) else { return };
+        let cluster = self.situation.record.name();
+        let other = ledger.slots.iter().any(|(slot, entry)| {
+            entry.template != *template
+                && ledger.node(cluster, group, *slot).is_some_and(|id| id.name() == failed)
+        });
+        if other {
+            ledger.failures = Failures::default();
+        }
     }
 
     /// The group's slots whose entry satisfies `which`.
@@ -208,7 +268,7 @@ impl Planner<'_> {
     }
 
     /// Notes the intent to fill so many more slots; fewer while the group's nodes keep failing.
-    fn grow(&mut self, group: &GroupName, missing: usize, template: &crate::model::TemplateHash) {
+    fn grow(&mut self, group: &GroupName, missing: usize, template: &TemplateHash) {
         if missing == 0 {
             return;
         }
@@ -225,9 +285,16 @@ impl Planner<'_> {
         }
         let taken: BTreeSet<Slot> = self.occupied(group, |_| true).into_iter().collect();
         let free = (0..).map(Slot).filter(|slot| !taken.contains(slot)).take(allowed);
-        for slot in free.collect::<Vec<_>>() {
-            self.intend(group, slot, template);
+        let free: Vec<Slot> = free.collect();
+        for slot in &free {
+            self.intend(group, *slot, template);
         }
+        let message = match free.len() {
+            0 => return,
+            1 => format!("a worker of group {group} is asked for"),
+            count => format!("{count} workers of group {group} are asked for"),
+        };
+        self.event(Severity::Normal, EventKind::NodeLaunching, None, message);
     }
 
     fn announce_backoff(&mut self, group: &GroupName, failures: &Failures) {
@@ -241,10 +308,17 @@ impl Planner<'_> {
     }
 
     /// Writes the intent to fill a slot under a name that was never used.
-    fn intend(&mut self, group: &GroupName, slot: Slot, template: &crate::model::TemplateHash) {
+    fn intend(&mut self, group: &GroupName, slot: Slot, template: &TemplateHash) {
         let now = self.now();
-        let slots = &mut self.ledger.groups.entry(group.clone()).or_default().slots;
-        let incarnation = slots.get(&slot).map_or(Incarnation(0), |entry| entry.incarnation.next());
+        let used = self.entry(group, slot).map(|entry| entry.incarnation);
+        let cluster = self.situation.record.name().clone();
+        let incarnation = used.map_or(Incarnation(0), Incarnation::next);
+        let mut id = NodeId { cluster, group: group.clone(), slot, incarnation };
+        while self.observed(&id).is_some() && id.incarnation.next() != id.incarnation {
+            id.incarnation = id.incarnation.next();
+        }
+        let incarnation = id.incarnation;
+        let slots = &mut self.ledger.groups.entry(id.group).or_default().slots;
         let (stage, template) = (Stage::Intended, template.clone());
         slots.insert(slot, SlotEntry { incarnation, stage, since: now, template, unseen_since: None });
     }
@@ -259,14 +333,13 @@ impl Planner<'_> {
             };
             let template = entry.template.clone();
             let name = id.name();
-            let failed =
-                operations.launch_failures.iter().any(|failure| failure.node.as_ref() == Some(&name));
             if operations.launching.contains(&name) {
                 continue;
             }
             if let Some(asked) = operations.asked.get(&name) {
-                let pause = if failed { self.failure_delay(group) } else { ASK_AGAIN };
-                if !self.passed(*asked, pause.max(Duration::from_millis(100))) {
+                let due = self.ask_again_at(group, *asked);
+                if due > self.now() {
+                    self.wake_at(due);
                     continue;
                 }
             }
@@ -282,14 +355,20 @@ impl Planner<'_> {
         });
     }
 
-    fn failure_delay(&self, group: &GroupName) -> Duration {
-        self.ledger.groups.get(group).map_or(Duration::ZERO, |group| delay_after(group.failures.streak))
+    /// When a creating call that was made at `asked`, and has ended, is to be made again.
+    fn ask_again_at(&self, group: &GroupName, asked: Timestamp) -> Timestamp {
+        match self.ledger.groups.get(group).map(|group| &group.failures) {
+            Some(failures) if failures.last.as_ref().is_some_and(|note| note.at >= asked) => {
+                next_try(failures).unwrap_or(asked).max(later(asked, SHORTEST_PAUSE))
+            }
+            _ => later(asked, ASK_AGAIN),
+        }
     }
 
     /// Takes `surplus` nodes out of a group, of those in `among`: first what never registered, then
     /// by the scheduler's ranking, and those only once they have handed their data over.
     fn shrink(&mut self, group: &GroupName, surplus: usize, reason: DrainReason, among: &[Slot]) {
-        if surplus == 0 || self.was_given_up(group) {
+        if surplus == 0 {
             return;
         }
         let ids: Vec<NodeId> = among.iter().filter_map(|slot| self.node_id(group, *slot)).collect();
@@ -307,20 +386,29 @@ impl Planner<'_> {
         }
         self.remove(never_seen, Stop::Gently(self.spec().drain_grace()));
         let rest = surplus - unregistered.len();
-        if rest > 0 {
+        if rest > 0 && !self.was_given_up(group) {
             let victims = self.ranked(&ids, rest);
             self.drain(group, &victims, reason);
         }
     }
 
-    /// The first `count` of the scheduler's ranking that are among `ids`; none without a ranking.
-    fn ranked(&self, ids: &[NodeId], count: usize) -> Vec<NodeId> {
-        let EngineView::Seen(status) = self.situation.engine else { return Vec::new() };
-        let ranking = status.ranking.iter().flatten();
-        let known = ranking.filter_map(|name| ids.iter().find(|id| id.name() == *name));
-        let eligible =
-            known.filter(|id| self.entry(&id.group, id.slot).is_some_and(|e| e.stage == Stage::Registered));
-        eligible.take(count).cloned().collect()
+    /// The first `count` of the scheduler's ranking that are among `ids`; none without a ranking,
+    /// unless they go by force and nobody can be asked.
+    fn ranked(&mut self, ids: &[NodeId], count: usize) -> Vec<NodeId> {
+        let eligible = ids
+            .iter()
+            .filter(|id| self.entry(&id.group, id.slot).is_some_and(|e| e.stage == Stage::Registered));
+        let EngineView::Seen(status) = self.situation.engine else {
+            let forced = if self.is_forced() { count } else { 0 };
+            return eligible.rev().take(forced).cloned().collect();
+        };
+        let Some(ranking) = &status.ranking else {
+            self.lacks_ranking = true;
+            return Vec::new();
+        };
+        let eligible: HashMap<NodeName, &NodeId> = eligible.map(|id| (id.name(), id)).collect();
+        let known = ranking.iter().filter_map(|name| eligible.get(name));
+        known.take(count).map(|id| (*id).clone()).collect()
     }
 
     /// Whether a scale-down of the group was given up in this generation.

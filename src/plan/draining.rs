@@ -24,6 +24,10 @@ impl Planner<'_> {
         if ids.is_empty() {
             return;
         }
+        if self.is_forced() {
+            self.force_out(group, ids);
+            return;
+        }
         let now = self.now();
         for id in ids {
             self.with_entry(id, |entry| entry.enter(Stage::Draining(reason), now));
@@ -36,11 +40,7 @@ impl Planner<'_> {
             let message = format!("{id} hands its data over ({held}): {why}");
             self.event(Severity::Normal, EventKind::Draining, Some(id.name()), message);
         }
-        if self.is_forced() {
-            self.force_out(group, ids);
-        } else {
-            self.actions.push(Action::Drain { nodes: ids.iter().map(NodeId::name).collect() });
-        }
+        self.actions.push(Action::Drain { nodes: ids.iter().map(NodeId::name).collect() });
     }
 
     /// Moves every drain of a group on.
@@ -60,13 +60,15 @@ impl Planner<'_> {
                 Some(DrainCall::Retired(at)) => self.retired(&id, at),
                 Some(DrainCall::Refused(at)) => {
                     if self.passed(entry.since, self.spec().drain_timeout()) {
-                        self.give_up(&id);
+                        self.give_up(&id, "nobody could take what it holds");
                     } else if self.passed(at, RETRY) {
                         again.push(id.name());
                     }
                 }
-                Some(DrainCall::Failed { at, .. }) => {
-                    if self.passed(at, RETRY) {
+                Some(DrainCall::Failed { at, message }) => {
+                    if self.passed(entry.since, self.spec().drain_timeout()) {
+                        self.give_up(&id, &format!("its scheduler could not have it drained ({message})"));
+                    } else if self.passed(at, RETRY) {
                         again.push(id.name());
                     }
                 }
@@ -85,7 +87,7 @@ impl Planner<'_> {
         }
     }
 
-    fn drain_call(&self, id: &NodeId) -> Option<&DrainCall> {
+    pub(super) fn drain_call(&self, id: &NodeId) -> Option<&DrainCall> {
         self.situation.operations.drains.get(&id.name())
     }
 
@@ -95,13 +97,14 @@ impl Planner<'_> {
         }
     }
 
-    fn give_up(&mut self, id: &NodeId) {
+    /// Keeps a worker that could not be drained, for as long as what is wanted stays the same.
+    fn give_up(&mut self, id: &NodeId, why: &str) {
         let now = self.now();
         let held = self.held(&id.name());
         let timeout = crate::spec::Span::from_seconds(self.spec().drain_timeout().as_secs());
         let timeout = timeout.map_or_else(String::new, |span| format!(" within {span}"));
         let message = format!(
-            "{id} is kept: nobody could take what it holds ({held}){timeout}; \
+            "{id} is kept: {why}{timeout}; it holds {held}; \
              `crewcall scale … --force` removes it and loses that"
         );
         self.event(Severity::Warning, EventKind::DrainRefused, Some(id.name()), message);
@@ -123,28 +126,26 @@ impl Planner<'_> {
         self.remove(ids.iter().map(NodeId::name).collect(), Stop::Now);
     }
 
-    fn is_forced(&self) -> bool {
+    pub(super) fn is_forced(&self) -> bool {
         let wanted = &self.situation.record.wanted;
         wanted.forced_generation == Some(wanted.generation)
     }
 
-    /// Takes workers back whose drain found no recipient, when the group is to grow again. Returns
-    /// how many, at most `wanted`.
-    pub(super) fn reclaim(&mut self, group: &GroupName, wanted: usize) -> usize {
-        let mut reclaimed = 0;
-        for slot in self.occupied(group, SlotEntry::is_draining) {
-            if reclaimed == wanted {
-                break;
-            }
-            if let Some(id) = self.reclaimable(group, slot) {
-                let now = self.now();
-                let message = format!("{id} stays: its group is to be larger again");
-                self.event(Severity::Normal, EventKind::NodeEnded, Some(id.name()), message);
-                self.with_entry(&id, |entry| entry.enter(Stage::Registered, now));
-                reclaimed += 1;
-            }
+    /// Takes workers back whose drain found no recipient, when the group is to grow again: at most
+    /// `wanted`.
+    pub(super) fn reclaim(&mut self, group: &GroupName, wanted: usize) {
+        if wanted == 0 {
+            return;
         }
-        reclaimed
+        let draining = self.occupied(group, SlotEntry::is_draining);
+        let ids: Vec<NodeId> =
+            draining.into_iter().filter_map(|slot| self.reclaimable(group, slot)).take(wanted).collect();
+        for id in ids {
+            let now = self.now();
+            let message = format!("{id} stays: its group is to be larger again");
+            self.event(Severity::Normal, EventKind::Draining, Some(id.name()), message);
+            self.with_entry(&id, |entry| entry.enter(Stage::Registered, now));
+        }
     }
 
     fn reclaimable(&self, group: &GroupName, slot: Slot) -> Option<NodeId> {

@@ -1,17 +1,21 @@
 //! The plan as a whole: which part of the policy speaks when.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     conditions,
     outcome::{Action, Outcome, Plan},
-    situation::{EngineView, Situation},
+    situation::{AnchorCall, EngineView, Situation},
+    size::desired,
 };
 use crate::{
     model::{
-        AnchorState, EndReason, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
+        AnchorState, EndReason, Ending, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
         ObservedNode, Presence, Severity, Slot, Stage, Stop,
     },
     spec::{ClusterSpec, GroupName},
@@ -20,15 +24,19 @@ use crate::{
 /// How long before the end it is announced, at most a tenth of the limit.
 const ANNOUNCE: Duration = Duration::from_secs(300);
 
+/// A removing call is repeated after so long, as long as something is left.
+const REMOVE_AGAIN: Duration = Duration::from_secs(1);
+
 /// What to do about a cluster.
 pub fn plan(situation: &Situation<'_>) -> Plan {
     let mut planner = Planner::new(situation);
-    let outcome = match situation.record.wanted.presence {
-        Presence::Absent(_) => planner.tear_down(),
+    let outcome = match &situation.record.wanted.presence {
+        Presence::Absent(ending) => planner.tear_down(ending),
         Presence::Present => match planner.end_due() {
             Some(reason) => Outcome::Ends(reason),
             None => {
                 planner.converge();
+                planner.announce_workers();
                 Outcome::Continues
             }
         },
@@ -38,17 +46,12 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
 
 /// Whether the plan could use a ranking of the workers, which costs the engine a little work.
 pub fn needs_ranking(situation: &Situation<'_>) -> bool {
-    let wants = |action: &Action| matches!(action, Action::Drain { .. });
-    // Without a ranking, a surplus waits for one; with any ranking it shows whether one is used.
-    let EngineView::Seen(status) = situation.engine else { return false };
-    if status.ranking.is_some() {
+    if !matches!(situation.record.wanted.presence, Presence::Present) {
         return false;
     }
-    let mut ranked = status.clone();
-    ranked.ranking = Some(status.workers.keys().cloned().collect());
-    let engine = EngineView::Seen(ranked);
-    let ranked = Situation { engine: &engine, ..*situation };
-    plan(&ranked).actions.iter().any(wants) && !plan(situation).actions.iter().any(wants)
+    let mut planner = Planner::new(situation);
+    planner.converge();
+    planner.lacks_ranking
 }
 
 /// `at` plus `delay`; the far end of time instead of an overflow.
@@ -63,6 +66,12 @@ pub(super) struct Planner<'a> {
     pub(super) ledger: Ledger,
     pub(super) actions: Vec<Action>,
     pub(super) events: Vec<Event>,
+    /// Whether registered nodes are to go, and nobody has said which first.
+    pub(super) lacks_ranking: bool,
+    /// The cluster's own nodes in the world.
+    nodes: HashMap<&'a NodeId, &'a ObservedNode>,
+    /// Nodes that this plan ends.
+    ending: BTreeSet<NodeName>,
     /// Groups whose failures of this moment are counted already.
     failing: BTreeSet<GroupName>,
     next_tick: Option<Timestamp>,
@@ -70,8 +79,13 @@ pub(super) struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(situation: &'a Situation<'a>) -> Self {
+        let cluster = situation.record.name();
+        let own = situation.world.nodes.iter().filter(|node| node.id.cluster == *cluster);
         Self {
             situation,
+            nodes: own.map(|node| (&node.id, node)).collect(),
+            ending: BTreeSet::new(),
+            lacks_ranking: false,
             ledger: situation.record.progress.ledger.clone(),
             actions: Vec::new(),
             events: Vec::new(),
@@ -125,7 +139,7 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn observed(&self, id: &NodeId) -> Option<&'a ObservedNode> {
-        self.situation.world.nodes.iter().find(|node| node.id == *id)
+        self.nodes.get(id).copied()
     }
 
     /// Counts a failure of a group, those of one moment once.
@@ -136,43 +150,71 @@ impl<'a> Planner<'a> {
         record_failure(failures, first, FailureNote { at, node, message });
     }
 
-    /// Ends and forgets nodes, unless that is under way already.
-    pub(super) fn remove(&mut self, nodes: Vec<NodeName>, how: Stop) {
-        let removing = &self.situation.operations.removing;
-        let nodes: Vec<NodeName> = nodes.into_iter().filter(|node| !removing.contains(node)).collect();
-        if !nodes.is_empty() {
-            self.actions.push(Action::Remove { nodes, how });
+    /// Ends and forgets nodes, unless that is under way already. The first word on a node counts.
+    pub(super) fn remove(&mut self, mut nodes: Vec<NodeName>, how: Stop) {
+        let operations = self.situation.operations;
+        nodes.retain(|node| !operations.removing.contains(node) && !self.ending.contains(node));
+        nodes.retain(|node| {
+            operations.removed.get(node).is_none_or(|ended| self.passed(*ended, REMOVE_AGAIN))
+        });
+        self.ending.extend(nodes.iter().cloned());
+        let alike = self.actions.iter_mut().find_map(|action| match action {
+            Action::Remove { nodes, how: other } if *other == how => Some(nodes),
+            _ => None,
+        });
+        match alike {
+            Some(others) => others.extend(nodes),
+            None if nodes.is_empty() => {}
+            None => self.actions.push(Action::Remove { nodes, how }),
         }
     }
 
     /// Everything goes; drains are not waited for. Done when the world shows nothing, and nothing
     /// can still appear.
-    fn tear_down(&mut self) -> Outcome {
+    fn tear_down(&mut self, ending: &Ending) -> Outcome {
         let world = self.situation.world;
         let operations = self.situation.operations;
+        if !operations.launching.is_empty() {
+            self.note_launching();
+        }
         let busy = operations.removing_anchor
-            || operations.anchor == super::AnchorCall::InFlight
+            || operations.anchor == AnchorCall::InFlight
             || !operations.launching.is_empty();
         if busy {
             return Outcome::Continues;
         }
         if world.anchor != AnchorState::Absent || !world.nodes.is_empty() {
-            self.actions.push(Action::RemoveAnchor);
-            self.wake_in(Duration::from_secs(1));
+            if operations.anchor_removed.is_none_or(|ended| self.passed(ended, REMOVE_AGAIN)) {
+                self.actions.push(Action::RemoveAnchor);
+            }
             return Outcome::Continues;
         }
-        let hidden = self.situation.facts.visibility_delay;
-        let newest = self
-            .ledger
-            .groups
-            .values()
-            .flat_map(|group| group.slots.values())
-            .filter(|entry| entry.stage != Stage::Vacant)
-            .map(|entry| entry.since)
-            .max();
-        match newest {
-            Some(since) if !self.passed(since, hidden) => Outcome::Continues,
-            _ => Outcome::Finished,
+        // What was asked for just before the end may not be visible yet, the anchor included.
+        let entries = self.ledger.groups.values().flat_map(|group| group.slots.values());
+        let asked = entries.map(|entry| entry.since).chain(match operations.anchor {
+            AnchorCall::Made(at) => Some(at),
+            _ => None,
+        });
+        let newest = asked.fold(ending.at, Timestamp::max);
+        if self.passed(newest, self.situation.facts.visibility_delay) {
+            Outcome::Finished
+        } else {
+            Outcome::Continues
+        }
+    }
+
+    /// Notes that a creating call was still under way: what it makes becomes visible that much later.
+    fn note_launching(&mut self) {
+        let now = self.now();
+        let cluster = self.situation.record.name();
+        for (name, group) in &mut self.ledger.groups {
+            for (slot, entry) in &mut group.slots {
+                let (group, slot, incarnation) = (name.clone(), *slot, entry.incarnation);
+                let id = NodeId { cluster: cluster.clone(), group, slot, incarnation };
+                if self.situation.operations.launching.contains(&id.name()) {
+                    entry.since = now;
+                }
+            }
         }
     }
 
@@ -208,6 +250,34 @@ impl<'a> Planner<'a> {
         }
         self.ledger.end_announced = near;
         None
+    }
+
+    /// Says so when the last worker that was missing has registered.
+    fn announce_workers(&mut self) {
+        let before = self.complete(&self.situation.record.progress.ledger);
+        let after = self.complete(&self.ledger);
+        if let (None, Some(count)) = (before, after) {
+            let message = match count {
+                1 => "the one worker is there".to_owned(),
+                count => format!("all {count} workers are there"),
+            };
+            self.event(Severity::Normal, EventKind::WorkersReady, None, message);
+        }
+    }
+
+    /// How many workers are registered, if none is missing.
+    fn complete(&self, ledger: &Ledger) -> Option<usize> {
+        let mut all = 0;
+        for (name, group) in self.spec().groups() {
+            let slots = ledger.groups.get(&name).map(|group| &group.slots).into_iter().flatten();
+            let live: Vec<_> = slots.map(|(_, entry)| entry).filter(|entry| entry.is_live()).collect();
+            let target = desired(group, u32::try_from(live.len()).unwrap_or(u32::MAX)) as usize;
+            if live.len() < target || live.iter().any(|entry| entry.stage != Stage::Registered) {
+                return None;
+            }
+            all += live.len();
+        }
+        Some(all)
     }
 
     fn finish(self, outcome: Outcome) -> Plan {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{
     backoff::STABLE,
+    converge::ASK_AGAIN,
     planner::{Planner, later},
-    situation::EngineView,
+    situation::{DrainCall, EngineView},
 };
 use crate::{
     model::{
@@ -41,14 +42,18 @@ impl Planner<'_> {
                 Some(node) => self.settle_seen(&id, &entry, node),
             }
         }
-        self.forgive(group);
     }
 
     fn settle_unseen(&mut self, id: &NodeId, entry: &SlotEntry) {
-        if entry.stage != Stage::Intended {
-            self.ended(id, entry, None, &[]);
-            return;
+        match entry.stage {
+            Stage::Vacant => {}
+            Stage::Intended => self.settle_unstarted(id, entry),
+            Stage::Launched if !self.passed(entry.since, self.situation.facts.visibility_delay) => {}
+            Stage::Launched | Stage::Registered | Stage::Draining(_) => self.ended(id, entry, None, &[]),
         }
+    }
+
+    fn settle_unstarted(&mut self, id: &NodeId, entry: &SlotEntry) {
         let name = id.name();
         let failure = self
             .situation
@@ -64,7 +69,15 @@ impl Planner<'_> {
                 self.vacate(id);
             }
             self.count_failure(&id.group, Some(name), message);
-        } else if self.passed(entry.since, self.situation.facts.start_deadline) {
+            return;
+        }
+        // Late is what was asked for and has not appeared; not what is still to be asked for.
+        let Some(asked) = self.situation.operations.asked.get(&name).copied() else { return };
+        let failures = self.ledger.groups.get(&id.group).and_then(|group| group.failures.last.as_ref());
+        let failed_since = failures.is_some_and(|note| note.at >= asked);
+        let under_way = self.situation.operations.launching.contains(&name);
+        let patient = self.situation.facts.start_deadline.max(self.situation.facts.visibility_delay);
+        if !failed_since && !under_way && self.passed(entry.since, patient) && self.passed(asked, ASK_AGAIN) {
             self.late(id, entry, "the provider does not show it");
         }
     }
@@ -76,8 +89,13 @@ impl Planner<'_> {
                 self.remove(vec![id.name()], Stop::Now);
             }
             NodeState::Ending if entry.is_live() => {
-                let message = format!("{id} was told to end by somebody else");
-                self.event(Severity::Warning, EventKind::NodeEnded, Some(id.name()), message);
+                let (kind, loss) = if id.group.is_scheduler() {
+                    (EventKind::SchedulerLost, "; all results in the cluster are lost")
+                } else {
+                    (EventKind::NodeEnded, "")
+                };
+                let message = format!("{id} was told to end by somebody else{loss}");
+                self.event(Severity::Warning, kind, Some(id.name()), message);
                 self.vacate(id);
             }
             NodeState::Ending => {}
@@ -95,12 +113,31 @@ impl Planner<'_> {
                 let now = self.now();
                 if self.engine_sees(id) == Some(true) {
                     self.with_entry(id, |entry| entry.enter(Stage::Registered, now));
-                } else if self.passed(entry.since, self.situation.facts.start_deadline) {
+                    if let Some(address) = node.address.as_ref().filter(|_| id.group.is_scheduler()) {
+                        let message = format!("the scheduler {id} answers at {address}");
+                        self.event(Severity::Normal, EventKind::SchedulerReady, Some(id.name()), message);
+                    }
+                } else if self.passed(entry.since, self.situation.facts.start_deadline)
+                    && self.is_known_to_be_useless(id, node)
+                {
                     self.late(id, entry, &what_it_waits_for(id, node));
                 }
             }
             Stage::Registered => self.settle_registered(id, entry),
             Stage::Draining(_) | Stage::Vacant => {}
+        }
+    }
+
+    /// Whether it is certain that a node, registered or not, holds nothing. A node that runs may have
+    /// registered while nobody could ask, for example before a restart of the controller.
+    fn is_known_to_be_useless(&mut self, id: &NodeId, node: &ObservedNode) -> bool {
+        if node.state != NodeState::Running {
+            return true;
+        }
+        match self.situation.engine {
+            EngineView::Seen(_) => self.engine_sees(id) == Some(false),
+            EngineView::NotAsked => id.group.is_scheduler() && node.address.is_none(),
+            EngineView::Unreachable { since, .. } => id.group.is_scheduler() && self.passed(*since, UNSEEN),
         }
     }
 
@@ -137,20 +174,10 @@ impl Planner<'_> {
         let how = exit.map_or_else(|| "it vanished".to_owned(), ToString::to_string);
         let clean = exit.is_some_and(|exit| exit.code == Some(0));
         if entry.is_draining() {
-            let (severity, message) = match exit {
-                Some(exit) if !clean => {
-                    let loss = if exit.code == Some(Exit::DRAIN_NOT_CLEAN) {
-                        "not all its data found a new place"
-                    } else {
-                        "it did not end cleanly"
-                    };
-                    (Severity::Warning, format!("{id} is gone, but {loss} ({how})"))
-                }
-                _ => (Severity::Normal, format!("{id} has handed its data over and is gone")),
-            };
+            let (severity, message) = self.drained(id, exit, &how);
             self.event(severity, EventKind::Drained, Some(id.name()), message);
             self.vacate(id);
-        } else if id.group.is_scheduler() {
+        } else if id.group.is_scheduler() && entry.stage == Stage::Registered {
             let message = format!("the scheduler {id} is gone ({how}); all results in the cluster are lost");
             self.report(id, EventKind::SchedulerLost, message, last_log);
         } else if clean && entry.stage == Stage::Registered && later(entry.since, TOO_SHORT) <= self.now() {
@@ -159,7 +186,24 @@ impl Planner<'_> {
             self.event(Severity::Normal, EventKind::NodeEnded, Some(id.name()), message);
             self.vacate(id);
         } else {
-            self.failed(id, format!("{id} ended: {how}"), last_log);
+            let early = if entry.stage == Stage::Registered { "" } else { " before it was ready" };
+            self.failed(id, format!("{id} ended{early}: {how}"), last_log);
+        }
+    }
+
+    /// What to say of a node that ended while it was drained.
+    fn drained(&self, id: &NodeId, exit: Option<&Exit>, how: &str) -> (Severity, String) {
+        let retired = matches!(self.drain_call(id), Some(DrainCall::Retired(_)));
+        match exit.map(|exit| exit.code) {
+            Some(Some(Exit::DRAIN_NOT_CLEAN)) => {
+                (Severity::Warning, format!("{id} is gone, but not all its data found a new place ({how})"))
+            }
+            _ if retired => (Severity::Normal, format!("{id} has handed its data over and is gone")),
+            Some(Some(0)) => (Severity::Normal, format!("{id} has handed its data over and is gone")),
+            _ => (
+                Severity::Warning,
+                format!("{id} is gone, and did not say that its data found a new place ({how})"),
+            ),
         }
     }
 
@@ -197,24 +241,21 @@ impl Planner<'_> {
         self.with_entry(id, |entry| entry.enter(Stage::Vacant, now));
     }
 
-    /// A node that has run well for long enough ends its group's row of failures.
-    fn forgive(&mut self, group: &GroupName) {
+    /// Ends a group's row of failures: once a node that registered after the last of them has run
+    /// well for long enough, or once nothing has been missing for as long.
+    pub(super) fn forgive(&mut self, group: &GroupName, target: usize) {
         let Some(ledger) = self.ledger.groups.get(group) else { return };
-        if ledger.failures.is_none() {
-            return;
-        }
-        let failed_at = ledger.failures.last.as_ref().map(|note| note.at);
-        let oldest = ledger
-            .slots
-            .values()
-            .filter(|entry| entry.stage == Stage::Registered)
-            .map(|entry| entry.since)
-            .min();
-        let Some(since) = oldest.max(failed_at).filter(|_| oldest.is_some()) else { return };
-        if self.passed(since, STABLE) {
-            if let Some(ledger) = self.ledger.groups.get_mut(group) {
-                ledger.failures = Failures::default();
-            }
+        let Some(failed_at) = ledger.failures.last.as_ref().map(|note| note.at) else { return };
+        let registered = ledger.slots.values().filter(|entry| entry.stage == Stage::Registered);
+        let since: Vec<_> = registered.map(|entry| entry.since).collect();
+        let complete = since.len() >= target && since.len() == self.occupied(group, SlotEntry::is_live).len();
+        let proven = since.iter().filter(|since| **since >= failed_at).min().copied();
+        let newest = since.iter().copied().fold(failed_at, jiff::Timestamp::max);
+        let well_since = if complete { Some(newest) } else { proven };
+        if well_since.is_some_and(|since| self.passed(since, STABLE))
+            && let Some(ledger) = self.ledger.groups.get_mut(group)
+        {
+            ledger.failures = Failures::default();
         }
     }
 

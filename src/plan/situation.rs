@@ -32,14 +32,14 @@ pub enum EngineView {
     /// There is no scheduler to ask, or it has not been asked yet.
     #[default]
     NotAsked,
-    /// It does not answer.
+    /// It does not answer. Said of the scheduler that the ledger knows, not of a predecessor.
     Unreachable {
         /// Since when.
         since: Timestamp,
         /// What was tried, and what came of it.
         message: String,
     },
-    /// Its newest status.
+    /// Its newest status; of the scheduler that the ledger knows, not of a predecessor.
     Seen(EngineStatus),
 }
 
@@ -56,8 +56,12 @@ pub struct Operations {
     pub launch_failures: Vec<LaunchFailure>,
     /// Nodes whose removal is under way.
     pub removing: BTreeSet<NodeName>,
+    /// When the removing call of a node last ended, however it did.
+    pub removed: BTreeMap<NodeName, Timestamp>,
     /// Whether the removal of the anchor is under way.
     pub removing_anchor: bool,
+    /// When the call that removes the anchor last ended, however it did.
+    pub anchor_removed: Option<Timestamp>,
     /// Drains.
     pub drains: BTreeMap<NodeName, DrainCall>,
 }

@@ -11,10 +11,6 @@ impl WaitFor {
     /// The default bound of a wait.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
-    pub(super) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// How long to wait.
     pub fn timeout(&self) -> Duration {
         self.timeout.map_or(Self::DEFAULT_TIMEOUT, Span::duration)

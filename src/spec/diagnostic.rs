@@ -135,6 +135,12 @@ impl Diagnostic {
 impl LoadError {
     pub(super) fn new(source: Arc<Source>, mut diagnostics: Vec<Diagnostic>) -> Self {
         diagnostics.sort_by_key(Diagnostic::start);
+        let mut room = super::tree::MAX_FINDINGS;
+        diagnostics.retain(|diagnostic| {
+            let keep = diagnostic.severity == Severity::Warning || room > 0;
+            room -= usize::from(keep && diagnostic.severity == Severity::Error);
+            keep
+        });
         Self { source, diagnostics }
     }
 
@@ -154,7 +160,9 @@ impl fmt::Display for LoadError {
             1 => format!("1 {word}"),
             _ => format!("{count} {word}s"),
         };
-        write!(f, "{} has {}", self.source.name, plural(self.count(Severity::Error), "error"))?;
+        let errors = self.count(Severity::Error);
+        let more = if errors >= super::tree::MAX_FINDINGS { " or more" } else { "" };
+        write!(f, "{} has {}{more}", self.source.name, plural(errors, "error"))?;
         match self.count(Severity::Warning) {
             0 => Ok(()),
             warnings => write!(f, " and {}", plural(warnings, "warning")),

@@ -35,7 +35,7 @@ pub fn load(source_name: &str, text: &str) -> Result<Document, LoadError> {
         return Err(LoadError::new(source, findings));
     };
     let (cluster, mut reader) = reader::read(&source, &root, findings);
-    if let Some(cluster) = &cluster {
+    if let Some(cluster) = cluster.as_ref().filter(|_| reader.findings.len() < tree::MAX_FINDINGS) {
         let lookup = |path: &FieldPath, target: Target| place(&reader.places, path, target);
         let problems = rules::problems(cluster);
         let sound = problems.iter().filter(|problem| !rests_on_failed(problem, &reader.failed));

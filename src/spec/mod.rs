@@ -22,6 +22,7 @@ mod reader;
 mod reference;
 mod render;
 mod rules;
+mod scalar;
 mod schema;
 mod schema_parts;
 mod syntax;

@@ -24,7 +24,7 @@ fn check(kind: &'static str, text: &str, max: usize) -> Result<(), NameError> {
 
 /// A name that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {kind} `{text}` {problem}")]
+#[error("the {kind} {} {problem}", code(text))]
 pub struct NameError {
     kind: &'static str,
     text: String,
@@ -34,7 +34,7 @@ pub struct NameError {
 impl NameError {
     /// What is wrong, to follow the name.
     pub fn problem(&self) -> String {
-        format!("`{}` {}", self.text, self.problem)
+        format!("{} {}", code(&self.text), self.problem)
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_name_says_what_is_wrong_with_it() {
         let problem = |text: &str| text.parse::<GroupName>().unwrap_err().to_string();
-        assert_eq!(problem(""), "the group name `` is empty");
+        assert_eq!(problem(""), "the group name `\"\"` is empty");
         assert!(problem("elevenchars").contains("has 11 characters; the most is 10"));
         assert!(problem("Big").contains("contains `B`"));
         assert!(problem("-a").contains("starts or ends with '-'"));

@@ -1,6 +1,6 @@
 //! Where in a document a field is.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// The way from the document's root to a field: `spec.workerGroups.highmem.min`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,7 +9,7 @@ pub struct FieldPath(Vec<Segment>);
 /// One step of a [`FieldPath`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Segment {
-    Key(String),
+    Key(Arc<str>),
     Index(usize),
 }
 
@@ -21,13 +21,13 @@ impl FieldPath {
 
     /// The field that dotted plain keys lead to, from the root.
     pub fn of(dotted: &str) -> Self {
-        Self(dotted.split('.').map(|key| Segment::Key(key.to_owned())).collect())
+        Self(dotted.split('.').map(|key| Segment::Key(key.into())).collect())
     }
 
     /// The field under that key.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        self.with(Segment::Key(key.to_owned()))
+        self.with(Segment::Key(key.into()))
     }
 
     /// The item of a list, counted from 0.

@@ -4,23 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::json_schema;
-
-/// Types in the order in which a reader meets them.
-const ORDER: [&str; 12] = [
-    "Metadata",
-    "ClusterSpec",
-    "ProviderSpec",
-    "LocalSpec",
-    "KubernetesSpec",
-    "Ec2Spec",
-    "EngineSpec",
-    "DaskSpec",
-    "EnvironmentSpec",
-    "SchedulerSpec",
-    "WorkerGroupSpec",
-    "WaitFor",
-];
+use super::{
+    json_schema,
+    reader::{SHAPES, Shape},
+};
 
 /// Every field of a document as a page of Markdown: one table per type.
 pub fn reference_markdown() -> String {
@@ -31,10 +18,14 @@ pub fn reference_markdown() -> String {
          `apiVersion: crewcall.dev/v1alpha1`. This page is made from the types that read the document; \
          [the JSON Schema](../schema/computecluster.v1alpha1.json) says the same to an editor.\n",
     );
-    section(&mut page, "ComputeCluster", &schema, &definitions);
-    for name in ORDER {
-        if let Some(definition) = definitions.get(name) {
-            section(&mut page, name, definition, &definitions);
+    for shape in SHAPES {
+        let definition = if shape.schema_name == "ComputeCluster" {
+            Some(&schema)
+        } else {
+            definitions.get(shape.schema_name)
+        };
+        if let Some(definition) = definition {
+            section(&mut page, shape, definition, &definitions);
         }
     }
     page.push_str("\n## Quantities\n\n| type | written as |\n|---|---|\n");
@@ -48,19 +39,17 @@ pub fn reference_markdown() -> String {
     page
 }
 
-fn section(page: &mut String, name: &str, schema: &Value, definitions: &Map<String, Value>) {
-    let _ = write!(page, "\n## {name}\n\n");
+fn section(page: &mut String, shape: &Shape, schema: &Value, definitions: &Map<String, Value>) {
+    let _ = write!(page, "\n## {}\n\n", shape.schema_name);
     if let Some(text) = description(schema) {
         let _ = writeln!(page, "{text}\n");
     }
     let variants = schema.get("oneOf").and_then(Value::as_array);
-    let rows: Vec<String> = match variants {
-        Some(variants) => variants
-            .iter()
-            .flat_map(|variant| fields(variant, definitions, description(variant).as_deref()))
-            .collect(),
-        None => fields(schema, definitions, None),
+    let row = |key: &&str| match variants {
+        None => row(schema, key, definitions),
+        Some(variants) => variants.iter().find_map(|variant| row(variant, key, definitions)),
     };
+    let rows: Vec<String> = shape.keys.iter().filter_map(row).collect();
     if rows.is_empty() {
         page.push_str("No fields; written `{}`.\n");
         return;
@@ -72,27 +61,23 @@ fn section(page: &mut String, name: &str, schema: &Value, definitions: &Map<Stri
     page.push_str(&rows.concat());
 }
 
-fn fields(schema: &Value, definitions: &Map<String, Value>, meaning: Option<&str>) -> Vec<String> {
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let row = |(name, field): (&String, &Value)| {
-        let text = meaning.map(str::to_owned).or_else(|| description(field)).unwrap_or_default();
-        let (text, said) = split_default(&text);
-        let default = match (required.contains(&name.as_str()), said, field.get("default")) {
-            (true, _, _) => "required".to_owned(),
-            (_, Some(said), _) => said,
-            (_, None, Some(value)) if is_plain(value) => format!("`{value}`"),
-            _ => String::new(),
-        };
-        format!("| `{name}` | {} | {default} | {text} |\n", type_of(field, definitions).replace('|', "\\|"))
+/// The row of one key; `None` when the schema does not have it.
+fn row(schema: &Value, key: &str, definitions: &Map<String, Value>) -> Option<String> {
+    let field = schema.get("properties")?.get(key)?;
+    // A variant is described by the schema around its only key.
+    let text = description(field).or_else(|| description(schema)).unwrap_or_default();
+    let (text, said) = split_default(&text);
+    let is_variant = description(field).is_none();
+    let required =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().any(|name| name == key);
+    let default = match (said, field.get("default")) {
+        _ if required && !is_variant => "required".to_owned(),
+        (Some(said), _) => said,
+        (None, Some(value)) if is_plain(value) => format!("`{value}`"),
+        _ => String::new(),
     };
-    properties.into_iter().flatten().map(row).collect()
+    let kind = type_of(field, definitions).replace('|', "\\|");
+    Some(format!("| `{key}` | {kind} | {default} | {text} |\n"))
 }
 
 /// Descriptions name defaults as their last sentences: "Default: 10m."
@@ -171,7 +156,7 @@ fn named(name: &str, definitions: &Map<String, Value>) -> String {
                 .collect();
             if words.is_empty() { link(name) } else { format!("`{}`", words.join("` or `")) }
         }
-        _ if ORDER.contains(&name) => link(name),
+        _ if SHAPES.iter().any(|shape| shape.schema_name == name) => link(name),
         _ => name.to_owned(),
     }
 }

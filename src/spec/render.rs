@@ -136,11 +136,12 @@ impl Paint {
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
-        let mut line = String::new();
-        for word in paragraph.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+        let text = paragraph.trim_start_matches(' ');
+        let mut line = " ".repeat(paragraph.len() - text.len());
+        for word in text.split(' ') {
+            if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > width {
                 lines.push(std::mem::take(&mut line));
-            } else if !line.is_empty() {
+            } else if !line.trim().is_empty() {
                 line.push(' ');
             }
             line.push_str(word);

@@ -10,12 +10,13 @@ const ID: &str = "https://crewcall.dev/schema/v1alpha1.json";
 /// The schema of a document in a file, by JSON Schema's draft 2020-12.
 ///
 /// It is that of the plain types, but admits what only files may have: numbers for `cpu` and
-/// `memory`. It says what a single value may be; what values mean together only `load` checks.
+/// `memory`, and no nulls. It says what a single value may be; what values mean together only `load` checks.
 pub fn json_schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<ComputeCluster>();
     schemars::transform::RestrictFormats::default().transform(&mut schema);
     let mut value = schema.to_value();
+    without_null(&mut value);
     if let Some(root) = value.as_object_mut() {
         root.insert("$id".to_owned(), json!(ID));
         root.insert("title".to_owned(), json!("ComputeCluster (crewcall.dev/v1alpha1)"));
@@ -29,6 +30,33 @@ pub fn json_schema() -> Value {
         }
     }
     value
+}
+
+/// What is not said is left out of a file: a key without a value is a mistake there.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Object(keywords) => {
+            if let Some(Value::Array(types)) = keywords.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    keywords.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(mut options)) = keywords.remove("anyOf") {
+                options.retain(|option| option.get("type") != Some(&json!("null")));
+                match options.as_slice() {
+                    [Value::Object(only)] => keywords.extend(only.clone()),
+                    _ => {
+                        keywords.insert("anyOf".to_owned(), Value::Array(options));
+                    }
+                }
+            }
+            keywords.values_mut().for_each(without_null);
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ fn explain(kind: &ErrorKind) -> (String, &'static str) {
         | E::ExpectedDocumentStart => ("this line does not fit the indentation of the lines above", INDENT),
         E::MappingValueNotAllowed | E::InvalidColonPlacement | E::InvalidMappingValueWhitespace => (
             "a `:` stands where no key can be",
-            "indent the key like its neighbours; if the colon is part of a text, quote the text",
+            "indent the key like its neighbours; if the colon is part of a text, quote the text; or a colon is missing on the line above",
         ),
         E::SimpleKeyExpected | E::InvalidSimpleKey => {
             ("a key without `:`", "write `key: value`, with a blank after the colon")

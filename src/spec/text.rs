@@ -14,7 +14,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// The text between backticks.
 pub(crate) fn code(text: &str) -> String {
-    format!("`{}`", printable(text))
+    if text.is_empty() { "`\"\"`".to_owned() } else { format!("`{}`", printable(text)) }
 }
 
 /// `a`, `b` or `c`, between backticks.

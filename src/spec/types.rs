@@ -63,12 +63,12 @@ pub struct ClusterSpec {
     /// Where the cluster runs. Fixed for its life.
     pub provider: ProviderSpec,
     /// What runs in it. Fixed for its life.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub engine: EngineSpec,
     /// The software of scheduler and workers; without it, the caller's own. Fixed for its life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentSpec>,
-    /// Whether every connection is mutually authenticated (the default). Fixed for its life.
+    /// Whether every connection is mutually authenticated. Fixed for its life. Default: true.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub tls: bool,
     /// Environment variables of scheduler and workers.
@@ -81,17 +81,17 @@ pub struct ClusterSpec {
     #[schemars(schema_with = "parts::secret_env")]
     pub secret_env: BTreeMap<String, String>,
     /// The scheduler. Fixed for the cluster's life.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub scheduler: SchedulerSpec,
     /// The default group of workers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub workers: WorkerGroupSpec,
     /// More groups, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::worker_groups")]
     pub worker_groups: BTreeMap<GroupName, WorkerGroupSpec>,
     /// What `create` waits for.
-    #[serde(default, skip_serializing_if = "WaitFor::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub wait_for: WaitFor,
     /// No work for this long, and the cluster is torn down. Default: 20m on ec2, 1h on kubernetes,
     /// never on local. A connected client alone is not work.
@@ -148,7 +148,7 @@ pub struct KubernetesSpec {}
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ec2Spec {
-    /// The AWS region; default: the caller's.
+    /// The AWS region. Default: the caller's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "parts::region")]
     pub region: Option<String>,
@@ -275,6 +275,10 @@ pub enum Size {
         /// At most.
         max: u32,
     },
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn yes() -> bool {

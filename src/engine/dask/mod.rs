@@ -2,6 +2,7 @@
 
 mod engine;
 mod launch;
+pub mod python;
 pub mod rpc;
 
 pub use engine::DaskEngine;

@@ -7,8 +7,8 @@ use super::{
     shapes,
 };
 use crate::spec::{
-    ApiVersion, ClusterName, ClusterSpec, ComputeCluster, DaskSpec, Diagnostic, Ec2Spec, EngineSpec,
-    EnvironmentSpec, FieldPath, GroupName, Kind, KubernetesSpec, LocalSpec, Metadata, NameError,
+    ApiVersion, ClusterName, ClusterSpec, ComputeCluster, Cpu, DaskSpec, Diagnostic, Ec2Spec, EngineSpec,
+    EnvironmentSpec, FieldPath, GroupName, Kind, KubernetesSpec, LocalSpec, Memory, Metadata, NameError,
     ProviderSpec, SchedulerSpec, WaitFor, WorkerGroupSpec,
     diagnostic::Source,
     text::{closest, code},
@@ -183,8 +183,8 @@ impl Reader {
     fn scheduler(&mut self, field: &Field<'_>) -> Option<SchedulerSpec> {
         let fields = self.fields(field, &shapes::SCHEDULER)?;
         Some(SchedulerSpec {
-            cpu: self.optional(&fields, "cpu", Self::quantity),
-            memory: self.optional(&fields, "memory", Self::quantity),
+            cpu: self.optional(&fields, "cpu", Self::cpu),
+            memory: self.optional(&fields, "memory", Self::memory),
             env: self.optional(&fields, "env", Self::texts).unwrap_or_default(),
         })
     }
@@ -196,8 +196,8 @@ impl Reader {
             min: self.optional(&fields, "min", Self::count),
             max: self.optional(&fields, "max", Self::count),
             threads: self.optional(&fields, "threads", Self::count),
-            cpu: self.optional(&fields, "cpu", Self::quantity),
-            memory: self.optional(&fields, "memory", Self::quantity),
+            cpu: self.optional(&fields, "cpu", Self::cpu),
+            memory: self.optional(&fields, "memory", Self::memory),
             resources: self
                 .optional(&fields, "resources", |reader, field| reader.map_of(field, Self::number))
                 .unwrap_or_default(),
@@ -229,6 +229,14 @@ impl Reader {
             }
         }
         Some(groups)
+    }
+
+    fn cpu(&mut self, field: &Field<'_>) -> Option<Cpu> {
+        self.quantity(field, "a number of processors such as `2`")
+    }
+
+    fn memory(&mut self, field: &Field<'_>) -> Option<Memory> {
+        self.quantity(field, "an amount of memory such as `2GiB`")
     }
 
     fn wait_for(&mut self, field: &Field<'_>) -> Option<WaitFor> {

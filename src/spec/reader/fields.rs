@@ -72,8 +72,10 @@ impl Reader {
         message: String,
         help: impl Into<String>,
     ) -> Option<T> {
-        let finding = Diagnostic::error(&self.source, message).at(field.node.span.clone(), "").help(help);
-        self.report(finding);
+        // A value that is not there has no place of its own.
+        let node = &field.node.span;
+        let span = if node.is_empty() { field.key_span.clone() } else { node.clone() };
+        self.report(Diagnostic::error(&self.source, message).at(span, "").help(help));
         self.give_up(field)
     }
 
@@ -152,7 +154,10 @@ impl Reader {
         let finding =
             Diagnostic::error(&self.source, format!("unknown key {} in {}", code(key), shape.place))
                 .at(entry.key_span.clone(), "");
-        let keys = || format!("the keys here are {}", shape.keys.join(", "));
+        let keys = || match shape.keys {
+            [only] => format!("the only key here is `{only}`"),
+            keys => format!("the keys here are {}", keys.join(", ")),
+        };
         if let Some(meant) = shape.suggest(key) {
             return finding.help(format!("did you mean `{meant}`? {}", keys()));
         }

@@ -7,5 +7,4 @@ mod values;
 
 pub(super) use document::read;
 pub(super) use fields::Place;
-#[cfg(test)]
-pub(super) use shapes::ALL as SHAPES;
+pub(super) use shapes::{ALL as SHAPES, Shape};

@@ -3,10 +3,6 @@
 /// A kind of map with a fixed set of keys.
 pub(in crate::spec) struct Shape {
     /// The type's name in the schema.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the test that schema and reader know the same keys")
-    )]
     pub(in crate::spec) schema_name: &'static str,
     /// Where it stands, for "belongs in".
     pub(in crate::spec) place: &'static str,
@@ -59,7 +55,7 @@ shape!(
 );
 shape!(WAIT_FOR, "WaitFor", "`spec.waitFor`", ["workers", "timeout"]);
 
-/// All of them, in the order in which a misplaced key's home is looked for.
+/// All of them, in the order in which a reader meets them and a misplaced key's home is looked for.
 pub(in crate::spec) const ALL: [&Shape; 13] = [
     &CLUSTER,
     &METADATA,

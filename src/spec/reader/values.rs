@@ -7,8 +7,9 @@ use serde_json::{Map, Number, Value as Json};
 use super::fields::{Field, Reader, code_path};
 use crate::spec::{
     Span, TimeLimit, UnitError,
+    scalar::{Meaning, Scalar, Style},
     text::{code, printable},
-    tree::{Meaning, Node, Scalar, Style, Value},
+    tree::{Node, Value},
 };
 
 impl Reader {
@@ -68,7 +69,7 @@ impl Reader {
 
     /// A whole number of at least 0.
     pub(super) fn count(&mut self, field: &Field<'_>) -> Option<u32> {
-        let scalar = self.scalar(field, "a whole number")?;
+        let scalar = self.scalar(field, "a whole number such as `4`")?;
         let path = code_path(&field.path);
         let text = scalar.text.as_str();
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -108,7 +109,7 @@ impl Reader {
 
     /// A finite number.
     pub(super) fn number(&mut self, field: &Field<'_>) -> Option<f64> {
-        let scalar = self.scalar(field, "a number")?;
+        let scalar = self.scalar(field, "a number such as `1`")?;
         let path = code_path(&field.path);
         if scalar.style == Style::Quoted && scalar.text.parse::<f64>().is_ok() {
             return self.refuse(
@@ -129,8 +130,12 @@ impl Reader {
     }
 
     /// A quantity by its text form; a bare number is taken as its text.
-    pub(super) fn quantity<T: FromStr<Err = UnitError>>(&mut self, field: &Field<'_>) -> Option<T> {
-        let scalar = self.scalar(field, "a quantity")?;
+    pub(super) fn quantity<T: FromStr<Err = UnitError>>(
+        &mut self,
+        field: &Field<'_>,
+        such_as: &str,
+    ) -> Option<T> {
+        let scalar = self.scalar(field, such_as)?;
         match scalar.text.parse() {
             Ok(value) => Some(value),
             Err(error) => self.refuse(
@@ -142,12 +147,12 @@ impl Reader {
     }
 
     pub(super) fn span(&mut self, field: &Field<'_>) -> Option<Span> {
-        let scalar = self.scalar(field, "a span of time")?;
+        let scalar = self.scalar(field, "a span of time such as `20m`")?;
         self.time(field, scalar, "")
     }
 
     pub(super) fn time_limit(&mut self, field: &Field<'_>) -> Option<TimeLimit> {
-        let scalar = self.scalar(field, "a span of time")?;
+        let scalar = self.scalar(field, "a span of time such as `20m`")?;
         match scalar.text.as_str() {
             "never" => Some(TimeLimit::Never),
             _ => self.time(field, scalar, "; for no limit write `never`").map(TimeLimit::After),

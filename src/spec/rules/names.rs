@@ -6,7 +6,6 @@ use super::Problem;
 use crate::spec::{
     ComputeCluster, FieldPath, GroupName, ProviderKind, limits,
     text::{code, printable},
-    tree::has_control,
 };
 
 pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
@@ -18,7 +17,9 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
     environment(&base.key("scheduler"), &spec.scheduler.env, &BTreeMap::new(), found);
     environment(&base.key("workers"), &spec.workers.env, &spec.workers.secret_env, found);
     let groups = base.key("workerGroups");
-    at_most(&groups, spec.worker_groups.len(), limits::GROUPS, "groups", found);
+    if !at_most(&groups, spec.worker_groups.len(), limits::GROUPS, "groups", found) {
+        return;
+    }
     for (name, group) in &spec.worker_groups {
         let path = groups.key(name.as_str());
         if name.is_scheduler() || *name == GroupName::workers() {
@@ -35,12 +36,19 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
     }
 }
 
-pub(super) fn at_most(path: &FieldPath, count: usize, most: usize, what: &str, found: &mut Vec<Problem>) {
+/// Reports more of something than there may be. The items are then not looked at: `false`.
+pub(super) fn at_most(
+    path: &FieldPath,
+    count: usize,
+    most: usize,
+    what: &str,
+    found: &mut Vec<Problem>,
+) -> bool {
     if count > most {
-        found.push(
-            Problem::error(format!("{count} {what} are too many; the most is {most}")).at_key(path, ""),
-        );
+        let message = format!("{count} {what} are too many; the most is {most}");
+        found.push(Problem::error(message).at_key(path, "").help("remove some of them"));
     }
+    count <= most
 }
 
 fn namespace(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
@@ -57,7 +65,9 @@ fn namespace(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
 
 /// Kubernetes' rules, everywhere: the same document should go to any provider.
 fn labels(path: &FieldPath, labels: &BTreeMap<String, String>, found: &mut Vec<Problem>) {
-    at_most(path, labels.len(), limits::LABELS, "labels", found);
+    if !at_most(path, labels.len(), limits::LABELS, "labels", found) {
+        return;
+    }
     for (key, value) in labels {
         let path = path.key(key);
         let (prefix, name) =
@@ -110,16 +120,25 @@ fn environment(
     found: &mut Vec<Problem>,
 ) {
     let (plain_path, secret_path) = (path.key("env"), path.key("secretEnv"));
-    at_most(&plain_path, plain.len(), limits::ENV, "environment variables", found);
-    at_most(&secret_path, secret.len(), limits::ENV, "environment variables", found);
+    let few = at_most(&plain_path, plain.len(), limits::ENV, "environment variables", found);
+    if !at_most(&secret_path, secret.len(), limits::ENV, "environment variables", found) || !few {
+        return;
+    }
     for (name, value) in plain {
         let path = plain_path.key(name);
         variable_name(&path, name, found);
-        if value.len() > limits::ENV_VALUE || has_control(value) {
+        if value.len() > limits::ENV_VALUE {
+            let (length, most) = (value.len(), limits::ENV_VALUE);
             found.push(
-                Problem::error(format!("the value of {} is too long or has control characters", code(name)))
+                Problem::error(format!("the value of {} has {length} bytes; the most is {most}", code(name)))
                     .at(&path, "")
-                    .help(format!("the most is {} bytes; pass larger things as a file", limits::ENV_VALUE)),
+                    .help("pass it as a file"),
+            );
+        } else if has_control(value) {
+            found.push(
+                Problem::error(format!("the value of {} has control characters", code(name)))
+                    .at(&path, "")
+                    .help("remove them; line breaks and tabs may stay"),
             );
         }
     }
@@ -162,4 +181,9 @@ fn is_variable(name: &str) -> bool {
     name.len() <= limits::ENV_NAME
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Control characters other than those of plain text.
+fn has_control(text: &str) -> bool {
+    text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
 }

@@ -1,6 +1,6 @@
 //! Numbers of workers, memory, threads and resources.
 
-use super::Problem;
+use super::{Problem, names::at_most};
 use crate::spec::{
     ComputeCluster, FieldPath, Memory, ProviderKind, Size, WorkerGroupSpec, limits, text::code,
 };
@@ -10,7 +10,8 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
     let base = FieldPath::of("spec");
     let groups_path = base.key("workerGroups");
     group(&base.key("workers"), &spec.workers, found);
-    for (name, template) in &spec.worker_groups {
+    // That there are too many groups is said elsewhere.
+    for (name, template) in spec.worker_groups.iter().take(limits::GROUPS) {
         group(&groups_path.key(name.as_str()), template, found);
     }
     least_memory(&base.key("scheduler").key("memory"), spec.scheduler.memory, "scheduler", found);
@@ -82,17 +83,19 @@ fn size(path: &FieldPath, group: &WorkerGroupSpec, found: &mut Vec<Problem>) {
 }
 
 fn least_memory(path: &FieldPath, memory: Option<Memory>, role: &str, found: &mut Vec<Problem>) {
-    if let Some(memory) = memory.filter(|memory| memory.bytes() < limits::LEAST_MEMORY) {
+    if memory.is_some_and(|memory| memory.bytes() < limits::LEAST_MEMORY) {
         found.push(
             Problem::error(format!("a Dask {role} needs at least 128MiB of memory"))
-                .at(path, format!("{memory} here"))
+                .at(path, "too little")
                 .help("write it as 2GiB, 500MB or 2Gi; a number alone is in bytes"),
         );
     }
 }
 
 fn resources(path: &FieldPath, group: &WorkerGroupSpec, found: &mut Vec<Problem>) {
-    super::names::at_most(path, group.resources.len(), limits::RESOURCES, "resources", found);
+    if !at_most(path, group.resources.len(), limits::RESOURCES, "resources", found) {
+        return;
+    }
     for (name, amount) in &group.resources {
         let path = path.key(name);
         if name.is_empty() || name.chars().count() > limits::RESOURCE {

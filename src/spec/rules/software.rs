@@ -14,8 +14,8 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
     let EngineSpec::Dask(dask) = &spec.engine;
     let path = FieldPath::of("spec.engine.dask");
     let config = path.key("config");
-    at_most(&config, dask.config.len(), limits::CONFIG, "settings", found);
-    for key in dask.config.keys() {
+    let few = at_most(&config, dask.config.len(), limits::CONFIG, "settings", found);
+    for key in dask.config.keys().filter(|_| few) {
         if key.split('.').any(|part| part.trim().is_empty()) || key.len() > limits::CONFIG_KEY {
             found.push(
                 Problem::error(format!("{} is no name of a Dask setting", code(key)))
@@ -28,9 +28,11 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
         [("workerPreload", &dask.worker_preload), ("schedulerPreload", &dask.scheduler_preload)]
     {
         let path = path.key(key);
-        at_most(&path, preloads.len(), limits::PRELOADS, "preloads", found);
+        if !at_most(&path, preloads.len(), limits::PRELOADS, "preloads", found) {
+            continue;
+        }
         for (index, preload) in preloads.iter().enumerate() {
-            reference(&path.index(index), preload, limits::PATH, "a module or a file", found);
+            reference(&path.index(index), preload, limits::PATH, "module or file", found);
         }
     }
     if let ProviderSpec::Ec2(ec2) = &spec.provider {
@@ -70,7 +72,7 @@ fn environment_itself(environment: &EnvironmentSpec, found: &mut Vec<Problem>) {
         EnvironmentSpec::Packages(packages) => self::packages(&path.key("packages"), packages, found),
         EnvironmentSpec::Interpreter(interpreter) => {
             let text = interpreter.to_string_lossy();
-            reference(&path.key("interpreter"), &text, limits::PATH, "a path of a Python interpreter", found);
+            reference(&path.key("interpreter"), &text, limits::PATH, "path of the interpreter", found);
         }
         EnvironmentSpec::Image(image) => {
             let path = path.key("image");
@@ -81,7 +83,7 @@ fn environment_itself(environment: &EnvironmentSpec, found: &mut Vec<Problem>) {
                         .help("write it as `registry/name:tag` or `registry/name@sha256:...`"),
                 );
             } else {
-                reference(&path, image, limits::REFERENCE, "a container image", found);
+                reference(&path, image, limits::REFERENCE, "image", found);
             }
         }
     }
@@ -96,7 +98,9 @@ fn packages(path: &FieldPath, packages: &[String], found: &mut Vec<Problem>) {
         );
         return;
     }
-    at_most(path, packages.len(), limits::PACKAGES, "packages", found);
+    if !at_most(path, packages.len(), limits::PACKAGES, "packages", found) {
+        return;
+    }
     for (index, package) in packages.iter().enumerate() {
         let path = path.index(index);
         if package.starts_with('-') {
@@ -106,7 +110,7 @@ fn packages(path: &FieldPath, packages: &[String], found: &mut Vec<Problem>) {
                     .help("set options of pip in its own configuration file or environment variables"),
             );
         } else {
-            reference(&path, package, limits::REFERENCE, "a requirement", found);
+            reference(&path, package, limits::REFERENCE, "requirement", found);
         }
     }
     if !packages.iter().any(|package| package.contains("dask") || package.contains("distributed")) {
@@ -119,16 +123,16 @@ fn packages(path: &FieldPath, packages: &[String], found: &mut Vec<Problem>) {
 }
 
 fn reference(path: &FieldPath, text: &str, most: usize, what: &str, found: &mut Vec<Problem>) {
-    let flaw = if text.trim().is_empty() {
-        "is empty".to_owned()
+    let (flaw, help) = if text.trim().is_empty() {
+        ("is empty".to_owned(), "write it, or remove the entry")
     } else if text.chars().any(char::is_control) {
-        "has control characters or line breaks".to_owned()
+        ("has control characters or line breaks".to_owned(), "write it on one line")
     } else if text.len() > most {
-        format!("has {} bytes; the most is {most}", text.len())
+        (format!("has {} bytes; the most is {most}", text.len()), "is it what was meant?")
     } else {
         return;
     };
-    found.push(Problem::error(format!("{} {flaw}", code(text))).at(path, format!("should be {what}")));
+    found.push(Problem::error(format!("the {what} {flaw}")).at(path, "").help(help));
 }
 
 fn region(name: &str, found: &mut Vec<Problem>) {

@@ -39,11 +39,14 @@ pub(super) fn encode(path: &Path, record: &ClusterRecord) -> Result<Vec<u8>, Sto
     if record.format != RECORD_FORMAT {
         return Err(foreign_format(name, path, record.format).into());
     }
-    let mut text = serde_json::to_vec(record).map_err(|error| StoreError::Io {
+    let unfit = |error: serde_json::Error| StoreError::Io {
         doing: "write",
         path: path.to_owned(),
-        cause: error.to_string(),
-    })?;
+        cause: format!("what it is to hold does not fit into JSON: {error}"),
+    };
+    let mut text = serde_json::to_vec(record).map_err(unfit)?;
+    // JSON has no infinite numbers, for one; better no write than a record that is never read again.
+    serde_json::from_slice::<ClusterRecord>(&text).map_err(unfit)?;
     text.push(b'\n');
     Ok(text)
 }

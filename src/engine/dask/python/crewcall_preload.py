@@ -1,0 +1,638 @@
+"""Dask preload: a lossless stop for workers, one status operation for schedulers.
+
+Works as ``--preload`` of a scheduler or of a worker without a nanny, as ``--preload-nanny`` of a worker with
+one, and imported by the fork server. Needs nothing but distributed, from 2022.10.2 on.
+
+Worker and nanny: SIGTERM hands all results to other workers, lets running tasks finish, leaves the scheduler
+as an expected departure and ends, all within a grace of ``CREWCALL_DRAIN_GRACE`` seconds (25). Exit code 0:
+nothing has to be computed again. Exit code 76: something was lost or cut off, because nobody could take it
+(the last worker, an actor), the scheduler did not answer, or the grace ended. A task that never releases the
+interpreter lock can be ended by SIGKILL only.
+
+Scheduler: the operation ``crewcall_status(since=None, wait=0, ranking=False)`` answers in plain msgpack
+types:
+
+- ``protocol`` (1), ``sequence``: rises with every change below.
+- ``idle_since``: seconds since the epoch, or None while there is work.
+- ``clients``: connected clients of users; pseudo-clients and clients inside tasks do not count.
+- ``workers``: {name: {address, state, held_bytes, held_results, processing, actors}}, where state is
+  "starting", "running", "paused" or "retiring".
+- ``demand``: [{resources, runnable, unrunnable, occupancy}], largest first: tasks queued or assigned, tasks
+  that no worker could run, and their expected run time in seconds on one thread. Estimated from a sample when
+  there are more than 10,000 of them. Tasks bound to a worker that has gone are left out: no new worker could
+  run them either.
+- ``ranking``: names of all workers, those to close first at the beginning, if asked for; else None.
+- ``departures``: [{sequence, worker, at, expected, lost_computed, lost_scattered}] later than ``since``; the
+  last 1,000 are kept. ``lost_computed``: results that were nowhere else and can be computed again.
+- ``unavailable``: what could not be said, as text.
+
+It answers at once if ``sequence`` is not ``since``, else after the next change or after ``wait`` seconds (at
+most 60). Changes that wake: a worker came, left or changed its state; a client came or left; work began or
+ended; demand changed by its resources or by a fifth. The last two are looked at five times a second, and only
+while somebody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import itertools
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+from distributed.core import Status
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+PROTOCOL = 1
+"""Version of the reply of ``crewcall_status``."""
+
+DRAIN_NOT_CLEAN = 76
+"""Exit code of a worker that was told to stop and could not hand everything over."""
+
+DEFAULT_GRACE = 25.0
+"""Seconds from SIGTERM to the end: below the 30 that Kubernetes gives."""
+
+CLOSE_RESERVE = 3.0
+"""Seconds of the grace that are kept for closing connections."""
+
+NO_RECIPIENT_WAIT = 3.0
+"""Seconds to wait for a worker that can take the data."""
+
+WAIT_LIMIT = 60.0
+"""Longest long poll in seconds."""
+
+TICK = 0.2
+"""Seconds between two looks at the demand while somebody waits."""
+
+SCAN_LIMIT = 10_000
+"""Tasks looked at to estimate the demand."""
+
+DEPARTURES_KEPT = 1000
+"""Departures remembered."""
+
+CONTROLLER_CLIENT = "crewcall-controller"
+"""Prefix of client ids that are no user's."""
+
+logger = logging.getLogger("distributed.crewcall")
+
+
+async def dask_setup(server: Any) -> None:
+    """Install what fits `server`, a Scheduler, Worker or Nanny. Called by Dask."""
+    if _is_a(server, "Scheduler"):
+        install_status(server)
+    elif _is_a(server, "Nanny") or (_is_a(server, "Worker") and server.nanny is None):
+        # A worker under a nanny is stopped by it, and must not outstay that.
+        drain_on_sigterm(server)
+
+
+def _is_a(server: Any, kind: str) -> bool:
+    # By name, so that a scheduler need not import the worker's module.
+    return any(ancestor.__name__ == kind for ancestor in type(server).__mro__)
+
+
+def leave(code: int) -> None:
+    """End the process as an interpreter would, but at once and without waiting for threads."""
+    try:
+        atexit._run_exitfuncs()
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+    finally:
+        os._exit(code)
+
+
+# --- Lossless stop ------------------------------------------------------------------------------------------
+
+
+class Retirement(Enum):
+    """What the scheduler said to a request to retire."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+
+
+def drain_on_sigterm(server: Any, grace: float | None = None) -> None:
+    """Make SIGTERM drain `server`, a Worker or a Nanny; to be called on its event loop.
+
+    Args:
+        server: A Worker or a Nanny, started or not.
+        grace: Seconds from the signal to the end; None: ``CREWCALL_DRAIN_GRACE`` or 25.
+    """
+    if getattr(server, "_crewcall_drain", None) is not None:
+        return
+    if threading.current_thread() is not threading.main_thread():
+        logger.warning("no drain on SIGTERM: Dask does not run in the main thread")
+        return
+    if grace is None:
+        grace = _grace_of_environment()
+    drain = (NannyDrain if _is_a(server, "Nanny") else WorkerDrain)(server, grace)
+    server._crewcall_drain = drain
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drain.begin)
+
+
+def _grace_of_environment() -> float:
+    text = os.environ.get("CREWCALL_DRAIN_GRACE", "")
+    try:
+        return max(1.0, float(text)) if text else DEFAULT_GRACE
+    except ValueError:
+        logger.warning("CREWCALL_DRAIN_GRACE is no number: %r; taking %s s", text, DEFAULT_GRACE)
+        return DEFAULT_GRACE
+
+
+class Drain:
+    """One stop of one server, bounded by its grace."""
+
+    def __init__(self, server: Any, grace: float) -> None:
+        self.server = server
+        self.grace = grace
+        self._task: asyncio.Future[None] | None = None
+        self._begun = 0.0
+
+    def begin(self) -> None:
+        """Start; a second signal changes nothing."""
+        if self._task is None:
+            self._begun = time.monotonic()
+            # The last resort when the event loop is blocked.
+            last_resort = threading.Timer(self.grace, os._exit, (DRAIN_NOT_CLEAN,))
+            last_resort.daemon = True
+            last_resort.start()
+            self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        clean = await self._drained()
+        closed = False
+        try:
+            # Dask waits here for threads that may never end.
+            await asyncio.wait_for(self.close(), min(CLOSE_RESERVE, self.grace / 2))
+            closed = True
+        except asyncio.TimeoutError:
+            logger.warning("the connections were not closed in time; leaving all the same")
+        except Exception:
+            logger.exception("the connections could not be closed; leaving all the same")
+        if not clean:
+            leave(DRAIN_NOT_CLEAN)
+        elif not closed:
+            leave(0)
+
+    async def _drained(self) -> bool:
+        """Drain and return whether nothing is lost."""
+        address = self.address()
+        if address is None:
+            # Nothing ran here yet, or nothing does any more.
+            return True
+        logger.info("draining %s within %.0f s", address, self.grace)
+        try:
+            clean = await self._hand_over(address) or self.holds_nothing()
+        except Exception:
+            logger.exception("the drain failed")
+            return False
+        outcome = "nothing lost" if clean else "not everything could be handed over"
+        logger.info("drained %s in %.2f s: %s", address, time.monotonic() - self._begun, outcome)
+        return clean
+
+    def _left(self) -> float:
+        """Seconds until closing must begin."""
+        reserve = min(CLOSE_RESERVE, self.grace / 2)
+        return self.grace - reserve - (time.monotonic() - self._begun)
+
+    async def _hand_over(self, address: str) -> bool:
+        """Move the data away, let tasks finish, leave the scheduler. True: nothing is lost."""
+        recipient_bound = self._left() - min(self._left() / 2, NO_RECIPIENT_WAIT)
+        while self._left() > 0:
+            # The worker stays registered and takes no new tasks; those that run go on.
+            answer = await self._retire(address, self._left(), remove=False)
+            if answer is Retirement.UNANSWERED:
+                break
+            if answer is Retirement.REFUSED:
+                if self._left() <= recipient_bound:
+                    logger.warning("nobody can take what %s holds", address)
+                    break
+                await asyncio.sleep(0.25)
+            elif await self.busy():
+                # Tasks that end may leave new results here: then once more from the start.
+                await self.finish_tasks()
+            else:
+                answer = await self._retire(address, max(self._left(), 1.0), remove=True)
+                return answer is Retirement.DONE
+        # An expected departure all the same, so that tasks cut off are not blamed for it.
+        await self._retire(address, 1.0, remove=True)
+        return False
+
+    async def _retire(self, address: str, timeout: float, *, remove: bool) -> Retirement:
+        try:
+            retired = await asyncio.wait_for(
+                self.server.scheduler.retire_workers(
+                    workers=[address],
+                    close_workers=False,
+                    remove=remove,
+                    stimulus_id=f"crewcall-drain-{time.time()}",
+                ),
+                timeout,
+            )
+        except asyncio.TimeoutError:
+            logger.warning("the data did not leave %s within %.1f s", address, timeout)
+            return Retirement.UNANSWERED
+        except Exception as error:
+            logger.warning("the scheduler did not retire %s: %s", address, error)
+            return Retirement.UNANSWERED
+        return Retirement.DONE if address in retired else Retirement.REFUSED
+
+    def address(self) -> str | None:
+        """Return the address of the worker to drain; None if there is none."""
+        raise NotImplementedError
+
+    def holds_nothing(self) -> bool:
+        """Return whether it is known that nothing can be lost."""
+        raise NotImplementedError
+
+    async def busy(self) -> bool:
+        """Return whether tasks run."""
+        raise NotImplementedError
+
+    async def finish_tasks(self) -> None:
+        """Wait until no task runs and the scheduler knows their results, or the time is up."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Close the server."""
+        raise NotImplementedError
+
+
+class WorkerDrain(Drain):
+    """The drain of a worker in its own process."""
+
+    def address(self) -> str | None:
+        """Return the worker's address while it is in service."""
+        in_service = (Status.running, Status.paused, Status.closing_gracefully)
+        return self.server.address if self.server.status in in_service else None
+
+    def holds_nothing(self) -> bool:
+        """Return whether there is neither a result nor a running task."""
+        return not self.server.data and not self.server.state.all_running_tasks
+
+    async def busy(self) -> bool:
+        """Return whether a thread is occupied, by seceded tasks too."""
+        return bool(self.server.state.all_running_tasks)
+
+    async def finish_tasks(self) -> None:
+        """Wait for the running tasks, then for the scheduler to have heard of each."""
+        keys = set()
+        while self._left() > 0:
+            running = {task.key for task in self.server.state.all_running_tasks}
+            if not running:
+                break
+            keys |= running
+            await asyncio.sleep(0.02)
+        # Results travel on another connection than the request to retire, which must not overtake them.
+        bound = min(1.0, self._left())
+        with contextlib.suppress(asyncio.TimeoutError, OSError):
+            await asyncio.wait_for(self._results_known(keys), max(bound, 0.05))
+
+    async def _results_known(self, keys: Iterable[Any]) -> None:
+        while True:
+            held = [key for key in keys if key in self.server.data]
+            known = await self.server.scheduler.who_has(keys=held) if held else {}
+            if all(self.server.address in known.get(key, ()) for key in held):
+                return
+            await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """Close the worker without waiting for threads that go on."""
+        await self.server.close(timeout=2, executor_wait=False, reason="crewcall-drain")
+
+
+class NannyDrain(Drain):
+    """The drain of a worker in a process of its nanny's."""
+
+    def address(self) -> str | None:
+        """Return the address of the nanny's worker."""
+        in_service = self.server.status in (Status.running, Status.closing_gracefully)
+        return self.server.worker_address if in_service else None
+
+    def holds_nothing(self) -> bool:
+        """Return False: the nanny does not know."""
+        return False
+
+    async def busy(self) -> bool:
+        """Return whether the worker has a call stack."""
+        try:
+            stacks = await asyncio.wait_for(
+                self.server.rpc(self.server.worker_address).call_stack(keys=None), 2
+            )
+        except Exception:
+            return False
+        return bool(stacks)
+
+    async def finish_tasks(self) -> None:
+        """Wait for the running tasks."""
+        while self._left() > 0 and await self.busy():
+            await asyncio.sleep(0.1)
+        # The worker tells the scheduler within milliseconds; the nanny cannot see it.
+        await asyncio.sleep(min(0.2, max(0.0, self._left())))
+
+    async def close(self) -> None:
+        """Close the nanny and with it the worker."""
+        await self.server.close(timeout=max(1.0, CLOSE_RESERVE - 1.0), reason="crewcall-drain")
+
+
+# --- Status -------------------------------------------------------------------------------------------------
+
+
+_STATES = {Status.init: "starting", Status.running: "running", Status.paused: "paused"}
+
+
+def install_status(scheduler: Any) -> None:
+    """Give `scheduler` the operation ``crewcall_status``, once."""
+    if "crewcall_status" not in scheduler.handlers:
+        reporter = StatusReporter(scheduler)
+        scheduler.add_plugin(reporter, name=reporter.name)
+        scheduler.handlers["crewcall_status"] = reporter.status
+
+
+class StatusReporter(SchedulerPlugin):
+    """Watches one scheduler and answers ``crewcall_status``. Changes nothing in it."""
+
+    name = "crewcall-status"
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+        # Starting anywhere but at 0 keeps a number of an earlier scheduler from meaning anything to this one.
+        self._sequence = int(time.time() * 1000)
+        self._changed = asyncio.Event()
+        self._departures: deque[dict[str, Any]] = deque(maxlen=DEPARTURES_KEPT)
+        self._demand: list[dict[str, Any]] = []
+        self._reported_demand: list[dict[str, Any]] = []
+        self._observed_at = -1.0
+        self._fingerprint: Any = None
+        self._idle_since: float | None = time.time()
+        self._transitions = getattr(scheduler, "transition_counter", 0)
+        self._broken: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    async def status(
+        self, since: Any = None, wait: Any = 0, ranking: Any = False, **_unknown: Any
+    ) -> dict[str, Any]:
+        """Answer ``crewcall_status``; see the module's text."""
+        self._observe()
+        if isinstance(since, int) and not isinstance(since, bool):
+            seconds = float(wait) if isinstance(wait, (int, float)) else 0.0
+            bound = time.monotonic() + max(0.0, min(seconds, WAIT_LIMIT))
+            while self._sequence == since and self._open() and time.monotonic() < bound:
+                changed = self._changed
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(changed.wait(), min(TICK, max(0.0, bound - time.monotonic())))
+                self._observe()
+        else:
+            since = None
+        return self._reply(since, bool(ranking))
+
+    # The scheduler calls these.
+
+    def add_worker(self, scheduler: Any = None, worker: Any = None, **_later: Any) -> None:
+        """Note an arrival."""
+        if scheduler is not None and worker in scheduler.workers:
+            # Newer versions tell of a departure when the name is no longer in the books.
+            self._names[worker] = str(scheduler.workers[worker].name)
+        self._change()
+
+    def remove_worker(self, scheduler: Any = None, worker: Any = None, **_later: Any) -> None:
+        """Note that a departure is complete."""
+        self._names.pop(worker, None)
+        self._change()
+
+    def add_client(self, scheduler: Any = None, client: Any = None, **_later: Any) -> None:
+        """Note a client."""
+        self._change()
+
+    def remove_client(self, scheduler: Any = None, client: Any = None, **_later: Any) -> None:
+        """Note that a client has gone."""
+        self._change()
+
+    async def before_close(self) -> None:
+        """Let go of those who wait, so that they do not hold up the scheduler's end."""
+        self._change()
+
+    def log_event(self, topic: Any, msg: Any) -> None:
+        """Note departures and changes of a worker's state, which no other hook tells."""
+        action = msg.get("action") if isinstance(msg, dict) else None
+        if action == "worker-status-change":
+            self._change()
+        elif action == "remove-worker" and topic == "all":
+            try:
+                self._depart(msg)
+            except Exception as error:
+                self._note("departures", error)
+
+    def _depart(self, event: dict[str, Any]) -> None:
+        address = event["worker"]
+        worker = self.scheduler.workers.get(address)
+        if "lost-computed-tasks" in event:
+            computed, scattered = len(event["lost-computed-tasks"]), len(event["lost-scattered-tasks"])
+        else:
+            # Before 2024.8 the event comes first, so that the worker's books are still complete.
+            alone = [task for task in worker.has_what if len(task.who_has) == 1]
+            computed = sum(task.run_spec is not None for task in alone)
+            scattered = len(alone) - computed
+        expected = event.get("expected")
+        if expected is None and worker is not None:
+            expected = worker.status is Status.closing_gracefully
+        self._change()
+        self._departures.append(
+            {
+                "sequence": self._sequence,
+                "worker": self._name_of(address, worker),
+                "at": time.time(),
+                "expected": expected,
+                "lost_computed": computed,
+                "lost_scattered": scattered,
+            }
+        )
+
+    def _name_of(self, address: str, worker: Any) -> str:
+        return str(worker.name) if worker is not None else self._names.get(address, address)
+
+    def _open(self) -> bool:
+        return self.scheduler.status not in (Status.closing, Status.closed)
+
+    def _change(self) -> None:
+        self._sequence += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _note(self, part: str, error: Exception) -> None:
+        """Remember what could not be said, instead of raising it into the scheduler."""
+        if part not in self._broken:
+            logger.exception("crewcall_status cannot tell: %s", part)
+        self._broken[part] = f"{part}: {type(error).__name__}: {error}"
+
+    def _part(self, part: str, produce: Callable[[], Any], default: Any) -> Any:
+        try:
+            value = produce()
+        except Exception as error:
+            self._note(part, error)
+            return default
+        self._broken.pop(part, None)
+        return value
+
+    # What is looked at when somebody asks.
+
+    def _observe(self) -> None:
+        """Look at idleness and demand, at most once a tick, and only if tasks have moved since."""
+        now = time.monotonic()
+        if now - self._observed_at < TICK / 2:
+            return
+        self._observed_at = now
+        idle_since = self._part("idle_since", self._find_idle, None)
+        if (idle_since is None) != (self._idle_since is None):
+            self._change()
+        self._idle_since = idle_since
+        scheduler = self.scheduler
+        fingerprint = (
+            getattr(scheduler, "transition_counter", None),
+            len(scheduler.workers),
+            len(scheduler.unrunnable),
+        )
+        if fingerprint != self._fingerprint:
+            self._fingerprint = fingerprint
+            self._demand = self._part("demand", lambda: find_demand(scheduler), [])
+            if demand_differs(self._reported_demand, self._demand):
+                self._reported_demand = self._demand
+                self._change()
+
+    def _find_idle(self) -> float | None:
+        scheduler = self.scheduler
+        moved = scheduler.transition_counter != self._transitions
+        self._transitions = scheduler.transition_counter
+        if _has_work(scheduler):
+            return None
+        if "idle-timeout" in scheduler.periodic_callbacks:
+            return scheduler.idle_since
+        # Before 2023.3 the scheduler looks at its idleness only if it has an idle timeout.
+        return time.time() if moved or self._idle_since is None else self._idle_since
+
+    def _reply(self, since: int | None, ranking: bool) -> dict[str, Any]:
+        departures = [
+            departure
+            for departure in self._departures
+            if since is None or since > self._sequence or departure["sequence"] > since
+        ]
+        reply = {
+            "protocol": PROTOCOL,
+            "sequence": self._sequence,
+            "idle_since": self._idle_since,
+            "clients": self._part("clients", lambda: count_clients(self.scheduler), 0),
+            "workers": self._part("workers", lambda: describe_workers(self.scheduler), {}),
+            "demand": self._demand,
+            "ranking": self._part("ranking", lambda: rank_workers(self.scheduler), None) if ranking else None,
+            "departures": departures,
+        }
+        return {**reply, "unavailable": sorted(self._broken.values())}
+
+
+def _has_work(scheduler: Any) -> bool:
+    return bool(
+        getattr(scheduler, "queued", None)
+        or scheduler.unrunnable
+        or any(worker.processing for worker in scheduler.workers.values())
+    )
+
+
+def count_clients(scheduler: Any) -> int:
+    """Return how many clients of users are connected."""
+    others = ("fire-and-forget", "Client-worker-", CONTROLLER_CLIENT)
+    return sum(not str(client).startswith(others) for client in scheduler.clients)
+
+
+def describe_workers(scheduler: Any) -> dict[str, dict[str, Any]]:
+    """Return the reply's ``workers``."""
+    return {
+        str(worker.name): {
+            "address": worker.address,
+            "state": _STATES.get(worker.status, "retiring"),
+            "held_bytes": int(worker.nbytes),
+            "held_results": len(worker.has_what),
+            "processing": len(worker.processing),
+            "actors": len(worker.actors),
+        }
+        for worker in scheduler.workers.values()
+    }
+
+
+def rank_workers(scheduler: Any) -> list[str]:
+    """Return the names of all workers, those to close first at the beginning."""
+    workers = scheduler.workers.values()
+    retiring = [
+        str(worker.name) for worker in workers if _STATES.get(worker.status, "retiring") == "retiring"
+    ]
+    ranked = [str(name) for name in scheduler.workers_to_close(n=len(workers), attribute="name")]
+    # Newer versions leave out workers with tasks that launch tasks; those should go last.
+    rest = [str(worker.name) for worker in workers]
+    return list(dict.fromkeys([*retiring, *ranked, *rest]))
+
+
+def find_demand(scheduler: Any) -> list[dict[str, Any]]:
+    """Return the reply's ``demand``, looking at `SCAN_LIMIT` tasks of each kind at most."""
+    groups: dict[tuple[tuple[str, float], ...], dict[str, Any]] = {}
+
+    def count(tasks: Any, limit: int, kind: str) -> None:
+        total = len(tasks)
+        seen = list(itertools.islice(tasks, limit))
+        weight = total / len(seen) if seen else 0.0
+        for task in seen:
+            if kind == "unrunnable" and task.worker_restrictions and not task.loose_restrictions:
+                continue
+            resources = task.resource_restrictions or {}
+            key = tuple(sorted((str(name), float(amount)) for name, amount in resources.items()))
+            group = groups.setdefault(key, {"runnable": 0.0, "unrunnable": 0.0, "occupancy": 0.0})
+            group[kind] += weight
+            group["occupancy"] += weight * expected_duration(scheduler, task)
+
+    count(scheduler.unrunnable, SCAN_LIMIT, "unrunnable")
+    count(getattr(scheduler, "queued", ()), SCAN_LIMIT, "runnable")
+    busy = [worker for worker in scheduler.workers.values() if worker.processing]
+    for worker in busy:
+        count(worker.processing, max(1, SCAN_LIMIT // len(busy)), "runnable")
+    demand = [
+        {
+            "resources": dict(key),
+            "runnable": round(group["runnable"]),
+            "unrunnable": round(group["unrunnable"]),
+            "occupancy": group["occupancy"],
+        }
+        for key, group in groups.items()
+    ]
+    return sorted(demand, key=lambda group: (-group["occupancy"], sorted(group["resources"].items())))
+
+
+def expected_duration(scheduler: Any, task: Any) -> float:
+    """Return how long `task` should take in seconds, as the scheduler itself guesses."""
+    duration = task.prefix.duration_average
+    if duration >= 0:
+        return duration
+    longest = getattr(task.prefix, "max_exec_time", -1)
+    return 2 * longest if longest > 0 else scheduler.UNKNOWN_TASK_DURATION
+
+
+def demand_differs(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool:
+    """Return whether the resources asked for differ, or an amount by a fifth or more."""
+    before = {tuple(sorted(group["resources"].items())): group for group in old}
+    after = {tuple(sorted(group["resources"].items())): group for group in new}
+    if before.keys() != after.keys():
+        return True
+    return any(
+        abs(before[key][amount] - after[key][amount])
+        >= max(least, 0.2 * max(before[key][amount], after[key][amount]))
+        for key in before
+        for amount, least in (("runnable", 1), ("unrunnable", 1), ("occupancy", 1.0))
+    )

@@ -1,0 +1,128 @@
+//! Idleness, lifetime, deletion.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use super::story::{Story, fixed};
+use crate::{
+    model::{AnchorState, EndReason, Ending, Presence},
+    plan::AnchorCall,
+    spec::{Span, TimeLimit},
+};
+
+fn after_minutes(minutes: u64) -> Option<TimeLimit> {
+    Span::from_seconds(minutes * 60).map(TimeLimit::After)
+}
+
+fn delete(story: &mut Story) {
+    story.record.wanted.presence = Presence::Absent(Ending { at: story.now, reason: EndReason::Deleted });
+}
+
+#[test]
+fn an_idle_cluster_announces_its_end_and_then_ends() {
+    let mut story = Story::running(1);
+    story.spec().idle_timeout = after_minutes(10);
+    story.status().idle_since = Some(story.now);
+    assert_snapshot!(story.plan(), @"looks again in 540 s");
+    assert_snapshot!(story.after(540).plan(), @"
+    !EndAnnounced: will be torn down at 1970-01-01T00:10:00Z: it was idle for its idleTimeout
+    looks again in 60 s
+    ");
+    assert_snapshot!(story.after(30).plan(), @"looks again in 30 s");
+    assert_snapshot!(story.after(30).plan(), @"
+    !Deleting: being torn down: it was idle for its idleTimeout
+    ends, because it was idle for its idleTimeout
+    ");
+}
+
+#[test]
+fn work_before_the_end_takes_the_announcement_back() {
+    let mut story = Story::running(1);
+    story.spec().idle_timeout = after_minutes(10);
+    story.status().idle_since = Some(story.now);
+    story.after(540).plan();
+    story.status().idle_since = None;
+    story.plan();
+    assert!(!story.record.progress.ledger.end_announced);
+    story.status().idle_since = Some(story.now);
+    story.after(540);
+    assert!(story.plan().contains("!EndAnnounced"));
+}
+
+#[test]
+fn a_cluster_ends_with_its_lifetime_whatever_it_does() {
+    let mut story = Story::running(1);
+    story.spec().max_lifetime = after_minutes(60);
+    assert_snapshot!(story.after(3300).plan(), @"
+    !EndAnnounced: will be torn down at 1970-01-01T01:00:00Z: its maxLifetime has passed
+    looks again in 300 s
+    ");
+    assert_snapshot!(story.after(300).plan(), @"
+    !Deleting: being torn down: its maxLifetime has passed
+    ends, because its maxLifetime has passed
+    ");
+}
+
+#[test]
+fn a_deleted_cluster_is_torn_down_without_drains() {
+    let mut story = Story::running(2);
+    delete(&mut story);
+    assert_snapshot!(story.plan(), @"remove the anchor");
+    assert_eq!(story.phase(), "Deleting");
+    assert_snapshot!(story.plan(), @"nothing");
+    story.operations.removing_anchor = false;
+    story.operations.anchor_removed = Some(story.now);
+    story.world.anchor = AnchorState::Ending;
+    assert_snapshot!(story.plan(), @"looks again in 1 s");
+    assert_snapshot!(story.after(1).plan(), @"remove the anchor");
+    story.operations.removing_anchor = false;
+    story.world = crate::model::Observed::default();
+    assert_snapshot!(story.plan(), @"nothing is left");
+}
+
+#[test]
+fn a_deletion_waits_for_creating_calls_that_are_under_way() {
+    let mut story = Story::running(1);
+    story.facts.visibility_delay = Duration::from_secs(30);
+    story.edit(|spec| spec.workers = fixed(2));
+    story.plan();
+    let name = story.name("workers-1-0");
+    story.operations.launching.insert(name);
+    delete(&mut story);
+    story.after(100);
+    assert_snapshot!(story.plan(), @"nothing");
+    story.operations.launching.clear();
+    story.world = crate::model::Observed::default();
+    // What the call has made may appear only now.
+    assert_snapshot!(story.after(29).plan(), @"looks again in 1 s");
+    assert_snapshot!(story.after(1).plan(), @"nothing is left");
+}
+
+#[test]
+fn a_deletion_right_after_a_creation_waits_for_what_cannot_be_seen_yet() {
+    let mut story = Story::of(1);
+    story.facts.visibility_delay = Duration::from_secs(30);
+    story.plan();
+    story.operations.anchor = AnchorCall::InFlight;
+    delete(&mut story);
+    assert_snapshot!(story.plan(), @"nothing");
+    story.operations.anchor = AnchorCall::Made(story.now);
+    assert_snapshot!(story.plan(), @"looks again in 30 s");
+    assert_snapshot!(story.restart().after(29).plan(), @"looks again in 1 s");
+    assert_snapshot!(story.after(1).plan(), @"nothing is left");
+}
+
+#[test]
+fn a_deletion_right_after_a_scale_down_waits_for_what_cannot_be_seen_yet() {
+    let mut story = Story::running(1);
+    story.facts.visibility_delay = Duration::from_secs(30);
+    story.edit(|spec| spec.workers = fixed(2));
+    story.plan();
+    story.edit(|spec| spec.workers = fixed(1));
+    story.plan();
+    delete(&mut story);
+    story.restart();
+    story.world = crate::model::Observed::default();
+    assert_snapshot!(story.after(29).plan(), @"looks again in 1 s");
+}

@@ -1,0 +1,11 @@
+//! What the policy does, told as stories, and what it never does, whatever happens.
+
+mod ending;
+mod failing;
+mod growing;
+mod properties;
+mod rolling;
+mod shrinking;
+mod simulator;
+mod speed;
+mod story;

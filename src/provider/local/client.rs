@@ -1,0 +1,256 @@
+//! The controller's side of the conversation with a host.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixStream, unix::OwnedReadHalf, unix::OwnedWriteHalf},
+    process::Command,
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
+
+use super::host::{
+    HostArguments,
+    protocol::{
+        Answer, FromHost, Hello, HostFailure, HostStart, HostStarted, LONGEST_LINE, PROTOCOL, Request,
+        RequestLine,
+    },
+};
+use crate::provider::{ErrorKind, ProviderError};
+
+/// How long a host may take to answer what it can answer at once.
+pub const ANSWER: Duration = Duration::from_secs(15);
+
+/// How long a process may take from its start to its socket.
+const START: Duration = Duration::from_secs(15);
+
+/// A connection to a host. Clones share it.
+#[derive(Clone)]
+pub struct HostClient {
+    requests: mpsc::Sender<Asked>,
+    changes: watch::Receiver<u64>,
+    socket: PathBuf,
+}
+
+struct Asked {
+    request: Request,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// A request that was not answered, or not with what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The host said no; nothing happened.
+    #[error(transparent)]
+    Refused(HostFailure),
+    /// Nobody is there, or nobody answers any more.
+    #[error("lost the connection to the host at {} {while_waiting}", socket.display())]
+    Lost {
+        /// Where it listened.
+        socket: PathBuf,
+        /// What was waited for.
+        while_waiting: String,
+    },
+    /// It did not answer in time.
+    #[error("the host at {} did not answer within {} s {while_waiting}", socket.display(), bound.as_secs())]
+    Late {
+        /// Where it listens.
+        socket: PathBuf,
+        /// How long it was waited for.
+        bound: Duration,
+        /// What was waited for.
+        while_waiting: String,
+    },
+    /// It answered something else.
+    #[error("the host at {} answered something else {while_waiting}: {problem}", socket.display())]
+    Odd {
+        /// Where it listens.
+        socket: PathBuf,
+        /// What was waited for.
+        while_waiting: String,
+        /// What is wrong with the answer.
+        problem: String,
+    },
+}
+
+impl From<CallError> for ProviderError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(failure) => Self::new(failure.kind, failure.message),
+            other => Self::unsure(other.to_string()),
+        }
+    }
+}
+
+impl HostClient {
+    /// Connects and says hello, which makes this the connection that the host serves.
+    pub async fn connect(socket: &Path) -> Result<(Self, Hello), CallError> {
+        let lost =
+            || CallError::Lost { socket: socket.to_owned(), while_waiting: "while connecting".to_owned() };
+        let stream =
+            timeout(ANSWER, UnixStream::connect(socket)).await.map_err(|_| lost())?.map_err(|_| lost())?;
+        let (read, write) = stream.into_split();
+        let (requests, asked) = mpsc::channel(64);
+        let (hints, changes) = watch::channel(0);
+        tokio::spawn(converse(read, write, asked, hints));
+        let client = Self { requests, changes, socket: socket.to_owned() };
+        let hello = client.call(Request::Hello { protocol: PROTOCOL }, ANSWER, "for its name").await?;
+        Ok((client, hello))
+    }
+
+    /// Asks and waits for the answer, at most `bound`; `for_what` ends the sentence "waiting ...".
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        bound: Duration,
+        for_what: &str,
+    ) -> Result<T, CallError> {
+        let while_waiting = format!("while it was waited {for_what}");
+        let (answer, answered) = oneshot::channel();
+        let exchange = async {
+            self.requests.send(Asked { request, answer }).await.ok()?;
+            answered.await.ok()
+        };
+        match timeout(bound, exchange).await {
+            Ok(Some(Answer::Done(value))) => serde_json::from_value(value).map_err(|error| CallError::Odd {
+                socket: self.socket.clone(),
+                while_waiting,
+                problem: error.to_string(),
+            }),
+            Ok(Some(Answer::Failed(failure))) => Err(CallError::Refused(failure)),
+            Ok(None) => Err(CallError::Lost { socket: self.socket.clone(), while_waiting }),
+            Err(_) => Err(CallError::Late { socket: self.socket.clone(), bound, while_waiting }),
+        }
+    }
+
+    /// Whether the connection is known to be gone.
+    pub fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
+    /// Counts what the host said to have changed; closed with the connection.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+/// Carries requests and answers until either side is gone. Whoever then still waits sees their channel
+/// close.
+async fn converse(
+    read: OwnedReadHalf,
+    mut write: OwnedWriteHalf,
+    mut asked: mpsc::Receiver<Asked>,
+    hints: watch::Sender<u64>,
+) {
+    let (lines_to, mut lines) = mpsc::channel(64);
+    let reader = tokio::spawn(read_lines(read, lines_to));
+    let mut open: BTreeMap<u64, oneshot::Sender<Answer>> = BTreeMap::new();
+    let mut id = 0;
+    loop {
+        tokio::select! {
+            next = asked.recv() => {
+                let Some(Asked { request, answer }) = next else { break };
+                id += 1;
+                open.insert(id, answer);
+                let Ok(mut line) = serde_json::to_vec(&RequestLine { id, request }) else { break };
+                line.push(b'\n');
+                if write.write_all(&line).await.is_err() {
+                    break;
+                }
+            }
+            line = lines.recv() => match line.map(|line| serde_json::from_slice(&line)) {
+                Some(Ok(FromHost::Reply { id, answer })) => {
+                    if let Some(waiting) = open.remove(&id) {
+                        // Who no longer waits needs no answer.
+                        let _given_up = waiting.send(answer);
+                    }
+                }
+                Some(Ok(FromHost::Changed)) => hints.send_modify(|count| *count += 1),
+                // A later host may say more.
+                Some(Err(error)) => tracing::warn!(%error, "a host said something that is not understood"),
+                None => break,
+            },
+        }
+    }
+    reader.abort();
+}
+
+async fn read_lines(read: OwnedReadHalf, lines: mpsc::Sender<Vec<u8>>) {
+    let mut reader = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
+        match (&mut reader).take(limit).read_until(b'\n', &mut line).await {
+            Ok(_) if line.last() == Some(&b'\n') => {
+                if lines.send(line).await.is_err() {
+                    return;
+                }
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Starts a host and waits for its socket.
+pub async fn start_host(
+    program: &Path,
+    arguments: &HostArguments,
+    start: &HostStart,
+) -> Result<PathBuf, ProviderError> {
+    let cannot = |error: &dyn std::fmt::Display| {
+        ProviderError::new(ErrorKind::Transient, format!("cannot start {}: {error}", program.display()))
+    };
+    let mut child = Command::new(program)
+        .arg("__host")
+        .args(arguments.to_arguments())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| cannot(&error))?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    // Whenever it ends, it must not stay as a zombie.
+    let ended = tokio::spawn(async move { child.wait().await });
+    let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
+        return Err(cannot(&"it has no pipes"));
+    };
+    let exchange = async {
+        let mut line = serde_json::to_vec(start).map_err(io::Error::other)?;
+        line.push(b'\n');
+        stdin.write_all(&line).await?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).await?;
+        io::Result::Ok(line)
+    };
+    let line = timeout(START, exchange)
+        .await
+        .map_err(|_| {
+            ProviderError::unsure(format!(
+                "host {} did not listen within {} s of its start",
+                arguments.id,
+                START.as_secs()
+            ))
+        })?
+        .map_err(|error| cannot(&error))?;
+    if line.is_empty() {
+        let how = match timeout(ANSWER, ended).await {
+            Ok(Ok(Ok(status))) => status.to_string(),
+            _ => "no exit status".to_owned(),
+        };
+        return Err(cannot(&format!("it ended before it listened ({how})")));
+    }
+    match serde_json::from_str(&line) {
+        Ok(HostStarted::Listening(socket)) => Ok(socket),
+        Ok(HostStarted::Failed(failure)) => Err(ProviderError::new(failure.kind, failure.message)),
+        Err(error) => Err(cannot(&format!("it said something odd: {error}"))),
+    }
+}

@@ -1,0 +1,17 @@
+//! The host: one small process per cluster, parent of its scheduler and workers.
+//!
+//! It outlives the controller, and nothing that it started outlives it. Everything about it happens on
+//! its main thread: the kernel ends the children of a process when the *thread* that adopted them ends.
+
+mod claimed;
+mod connections;
+mod fork_server;
+mod fork_servers;
+mod node_logs;
+pub mod protocol;
+mod run;
+mod service;
+mod startup;
+mod state;
+
+pub use run::{HostArguments, HostError, run_host};

@@ -1,0 +1,166 @@
+//! What is read is what was written.
+
+use std::{collections::BTreeMap, os::unix::ffi::OsStringExt, path::PathBuf};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::fixture::*;
+use crate::{
+    model::{
+        Anchoring, CallerContext, ClusterRecord, Condition, ConditionKind, ConditionStatus, DrainReason,
+        EndReason, Ending, FailureNote, Failures, GroupLedger, Incarnation, Interpreter, NodeName, Presence,
+        Slot, SlotEntry, SoftwareVersions, Stage, TemplateHash,
+    },
+    spec::GroupName,
+    store::{Store, StoreError},
+};
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z]{0,8}", any::<String>()]
+}
+
+fn path() -> impl Strategy<Value = PathBuf> {
+    any::<String>().prop_map(|text| PathBuf::from("/").join(text.replace('\0', "")))
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (0..4_000_000_000_i64, 0..1_000_000_000_i32)
+        .prop_map(|(seconds, nanoseconds)| Timestamp::new(seconds, nanoseconds).unwrap())
+}
+
+fn stage() -> impl Strategy<Value = Stage> {
+    prop::sample::select(vec![
+        Stage::Vacant,
+        Stage::Intended,
+        Stage::Launched,
+        Stage::Registered,
+        Stage::Draining(DrainReason::ScaleDown),
+        Stage::Draining(DrainReason::Rolled),
+        Stage::Draining(DrainReason::GroupRemoved),
+    ])
+}
+
+fn slot() -> impl Strategy<Value = SlotEntry> {
+    (any::<u32>(), stage(), time(), text(), prop::option::of(time())).prop_map(
+        |(incarnation, stage, since, template, unseen_since)| SlotEntry {
+            incarnation: Incarnation(incarnation),
+            stage,
+            since,
+            template: TemplateHash::new(template),
+            unseen_since,
+        },
+    )
+}
+
+fn failures() -> impl Strategy<Value = Failures> {
+    let note = (time(), prop::option::of(text()), text()).prop_map(|(at, node, message)| FailureNote {
+        at,
+        node: node.map(NodeName::new),
+        message,
+    });
+    (any::<u32>(), prop::option::of(note)).prop_map(|(streak, last)| Failures { streak, last })
+}
+
+fn group() -> impl Strategy<Value = GroupLedger> {
+    (prop::collection::btree_map(any::<u32>().prop_map(Slot), slot(), 0..4), failures(), any::<Option<u64>>())
+        .prop_map(|(slots, failures, kept_at_generation)| GroupLedger { slots, failures, kept_at_generation })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    (text(), text(), time()).prop_map(|(reason, message, last_transition_time)| Condition {
+        kind: ConditionKind::Degraded,
+        status: ConditionStatus::Unknown,
+        reason,
+        message,
+        last_transition_time,
+    })
+}
+
+fn interpreter() -> impl Strategy<Value = Interpreter> {
+    (path(), prop::collection::btree_map(text(), prop::option::of(text()), 0..3))
+        .prop_map(|(path, versions)| Interpreter { path, versions: SoftwareVersions(versions) })
+}
+
+fn context() -> impl Strategy<Value = CallerContext> {
+    (path(), prop::collection::vec(path(), 0..3), prop::option::of(interpreter())).prop_map(
+        |(working_directory, import_path, interpreter)| CallerContext {
+            working_directory,
+            import_path,
+            interpreter,
+            document_directory: PathBuf::new(),
+        },
+    )
+}
+
+fn finite() -> impl Strategy<Value = f64> {
+    any::<f64>().prop_filter("finite", |number| number.is_finite())
+}
+
+prop_compose! {
+    fn any_record()(
+        revision in any::<u64>(),
+        uid in any::<u64>(),
+        labels in prop::collection::btree_map(text(), text(), 0..3),
+        resources in prop::collection::btree_map(text(), finite(), 0..3),
+        generations in (any::<u64>(), any::<u64>(), any::<Option<u64>>()),
+        created_at in time(),
+        end in prop::option::of(time()),
+        context in context(),
+        interpreter in prop::option::of(interpreter()),
+        groups in prop::collection::btree_map("[a-z]{1,10}", group(), 0..3),
+        anchor_failures in failures(),
+        conditions in prop::collection::vec(condition(), 0..3),
+    ) -> ClusterRecord {
+        let mut record = record("demo", uid);
+        record.revision = revision;
+        record.wanted.document.metadata.labels = labels;
+        record.wanted.document.spec.workers.resources = resources;
+        record.wanted.generation = generations.0;
+        record.wanted.forced_generation = generations.2;
+        record.wanted.created_at = created_at;
+        record.wanted.presence =
+            end.map_or(Presence::Present, |at| Presence::Absent(Ending { at, reason: EndReason::Idle }));
+        record.wanted.context = context;
+        record.wanted.interpreter = interpreter;
+        record.progress.observed_generation = generations.1;
+        record.progress.conditions = conditions;
+        record.progress.ledger.anchor = Anchoring::Made;
+        record.progress.ledger.anchor_failures = anchor_failures;
+        record.progress.ledger.groups = groups
+            .into_iter()
+            .map(|(name, group)| (name.parse::<GroupName>().unwrap(), group))
+            .collect::<BTreeMap<_, _>>();
+        record
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_record_is_read_as_it_was_written(written in any_record()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let it = fixture();
+        let read = runtime.block_on(async {
+            it.store.create(&written).await.unwrap();
+            it.only().await
+        });
+        prop_assert_eq!(read, written);
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_again_is_not_written() {
+    let it = fixture();
+    let mut infinite = record("demo", 1);
+    infinite.wanted.document.spec.workers.resources.insert("GPU".to_owned(), f64::INFINITY);
+    let mut odd = record("demo", 1);
+    odd.wanted.context.working_directory = std::ffi::OsString::from_vec(vec![b'/', 0xff]).into();
+    for unfit in [infinite, odd] {
+        let error = it.store.create(&unfit).await.unwrap_err();
+        assert!(matches!(error, StoreError::Io { doing: "write", .. }), "{error}");
+        assert!(error.to_string().contains("does not fit into JSON: "), "{error}");
+    }
+    assert!(it.folders().is_empty());
+}

@@ -1,0 +1,322 @@
+//! Real Dask clusters on this machine, through the local provider.
+#![cfg(all(feature = "local", target_os = "linux"))]
+
+#[path = "local/support.rs"]
+mod support;
+
+use crewcall::{
+    model::{AnchorState, ClusterKey, NodeState, Observed},
+    provider::{ErrorKind, Follow, LogRequest, Provider, Removal, Stop, local::LocalProvider},
+    spec::EnvironmentSpec,
+};
+use futures_util::StreamExt as _;
+use support::*;
+
+#[tokio::test]
+async fn a_cluster_is_made_computes_and_leaves_nothing() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(1));
+    let provider = world.provider();
+    let interpreter = world.prepare(&provider, None).await.unwrap();
+    assert!(interpreter.versions.get("distributed").is_some(), "{interpreter:?}");
+
+    let address = world.scheduler(&provider, &cluster).await;
+    assert!(address.starts_with("tls://127.0.0.1:"), "{address}");
+    let workers = (0..2).map(|slot| worker(&cluster, slot, &address, world.identity())).collect();
+    let request = nodes(&cluster, workers);
+    assert!(provider.ensure_nodes(&request).await.unwrap().is_empty());
+    world.client(
+        &address,
+        "client.wait_for_workers(2, timeout=30)\n\
+         assert sum(client.gather(client.map(lambda x: x * x, range(100)))) == 328350\n\
+         import os\n\
+         seen = client.run(lambda: [os.environ.get(name) for name in ('MINE', 'OURS', 'OMP_NUM_THREADS')])\n\
+         assert list(seen.values()) == [['caller', 'document', '1']] * 2, seen",
+    );
+    // Again, as after a crash of the controller: nothing more is started.
+    assert!(provider.ensure_nodes(&request).await.unwrap().is_empty());
+    let seen = provider.observe(&cluster).await.unwrap();
+    assert_eq!(seen.anchor, AnchorState::Present);
+    assert_eq!(seen.nodes.len(), 3);
+    assert!(seen.nodes.iter().all(|node| node.state == NodeState::Running), "{seen:#?}");
+
+    remove(&provider, &cluster).await;
+    assert_eq!(provider.observe(&cluster).await.unwrap(), Observed::default());
+    world.assert_nothing_left().await;
+}
+
+/// A cluster with its scheduler and so many workers, all registered.
+async fn running(world: &World, provider: &LocalProvider, cluster: &ClusterKey, workers: u32) -> String {
+    let address = world.scheduler(provider, cluster).await;
+    let requests = (0..workers).map(|slot| worker(cluster, slot, &address, world.identity())).collect();
+    assert!(provider.ensure_nodes(&nodes(cluster, requests)).await.unwrap().is_empty());
+    world.client(&address, &format!("client.wait_for_workers({workers}, timeout=30)"));
+    address
+}
+
+#[tokio::test]
+async fn a_killed_worker_is_seen_with_its_signal_and_takes_the_processes_of_its_tasks_along() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(2));
+    let provider = world.provider();
+    let address = running(&world, &provider, &cluster, 1).await;
+    let pid_file = world.root.path().join("pid");
+    world.client(
+        &address,
+        &format!(
+            "import os, subprocess\n\
+             def task(path=r'{0}'):\n\
+             \x20   open(path, 'w').write(f'{{os.getpid()}} {{subprocess.Popen([\"sleep\", \"600\"]).pid}}')\n\
+             client.submit(task).result()",
+            pid_file.display()
+        ),
+    );
+    let pids: Vec<i32> = read(&pid_file).split(' ').map(|pid| pid.parse().unwrap()).collect();
+    let mut hints = provider.watch(&cluster);
+    kill(pids[0], "KILL");
+    hints.next().await.unwrap();
+    let id = node(&cluster, "workers", 0);
+    let seen = until(&provider, &cluster, "the worker has ended", |seen| {
+        matches!(state_of(seen, &id), Some(NodeState::Ended(_)))
+    })
+    .await;
+    let Some(NodeState::Ended(exit)) = state_of(&seen, &id) else { panic!("{seen:?}") };
+    assert_eq!((exit.signal, exit.code), (Some(9), None));
+    let ended = seen.nodes.iter().find(|node| node.id == id).unwrap();
+    assert!(!ended.last_log.is_empty(), "{ended:?}");
+    eventually("the task's process is gone", || !is_running(pids[1])).await;
+
+    // Its name is never used again; it is shown until it is removed.
+    let again = nodes(&cluster, vec![worker(&cluster, 0, &address, world.identity())]);
+    assert!(provider.ensure_nodes(&again).await.unwrap().is_empty());
+    assert!(matches!(state_of(&provider.observe(&cluster).await.unwrap(), &id), Some(NodeState::Ended(_))));
+    provider.remove_nodes(&cluster, &[id.name()], Stop::Now).await.unwrap();
+    assert_eq!(state_of(&provider.observe(&cluster).await.unwrap(), &id), None);
+    provider.ensure_nodes(&again).await.unwrap();
+    assert_eq!(state_of(&provider.observe(&cluster).await.unwrap(), &id), None);
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_new_controller_adopts_a_cluster_even_without_its_socket() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(3));
+    let before = world.provider();
+    let address = running(&world, &before, &cluster, 1).await;
+    let seen_before = until(&before, &cluster, "the dashboard is known", |seen| {
+        seen.nodes.iter().any(|node| node.dashboard.is_some())
+    })
+    .await;
+    drop(before);
+    for entry in std::fs::read_dir(world.directories().runtime).unwrap().flatten() {
+        std::fs::remove_file(entry.path()).unwrap();
+    }
+
+    let provider = world.provider();
+    assert_eq!(provider.observe(&cluster).await.unwrap(), seen_before);
+    provider.ensure_anchor(&world.anchor(&cluster)).await.unwrap();
+    let more = with_launch(worker(&cluster, 1, &address, world.identity()), |launch| {
+        launch.secret_environment.insert("SECRET".to_owned(), "MINE".to_owned());
+    });
+    assert!(provider.ensure_nodes(&nodes(&cluster, vec![more])).await.unwrap().is_empty());
+    world.client(
+        &address,
+        "client.wait_for_workers(2, timeout=30)\n\
+         import os\n\
+         assert 'caller' in client.run(lambda: os.environ.get('SECRET')).values()",
+    );
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_killed_host_but_what_a_task_has_detached_and_that_is_swept() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(4));
+    let provider = world.provider();
+    let address = running(&world, &provider, &cluster, 2).await;
+    world.client(
+        &address,
+        "import subprocess\n\
+         client.submit(lambda: subprocess.Popen(['sleep', '600'], start_new_session=True).pid).result()",
+    );
+    let listed = provider.list_managed().await.unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!((&listed[0].cluster, listed[0].name.as_ref()), (&cluster.uid, Some(&cluster.name)));
+
+    for host in world.hosts() {
+        kill(host, "KILL");
+    }
+    eventually("only the detached process is left", || world.marked().len() == 1).await;
+    assert_eq!(provider.observe(&cluster).await.unwrap(), Observed::default());
+
+    let leftovers = provider.list_managed().await.unwrap();
+    assert_eq!(leftovers.len(), 1, "{leftovers:?}");
+    assert!(leftovers[0].description.starts_with("remains of"), "{leftovers:?}");
+    provider.sweep(&leftovers[0]).await.unwrap();
+    assert_eq!(provider.list_managed().await.unwrap(), []);
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn two_controllers_that_make_one_cluster_at_once_make_one_host() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(5));
+    let (one, other) = (world.provider(), world.provider());
+    let request = world.anchor(&cluster);
+    let (first, second) = tokio::join!(one.ensure_anchor(&request), other.ensure_anchor(&request));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(one.list_managed().await.unwrap().len(), 1);
+    remove(&one, &cluster).await;
+    remove(&other, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_gently_hands_its_data_over_and_is_forgotten() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(6));
+    let provider = world.provider();
+    let address = running(&world, &provider, &cluster, 2).await;
+    world.client(
+        &address,
+        "data = client.scatter(list(range(20)))\n\
+         client.publish_dataset(data=data)",
+    );
+    let id = node(&cluster, "workers", 0);
+    provider
+        .remove_nodes(&cluster, &[id.name()], Stop::Gently(std::time::Duration::from_secs(25)))
+        .await
+        .unwrap();
+    until(&provider, &cluster, "the worker is gone", |seen| state_of(seen, &id).is_none()).await;
+    world.client(&address, "assert client.gather(client.get_dataset('data')) == list(range(20))");
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn nodes_outlive_their_fork_server_and_more_can_be_started() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(7));
+    let provider = world.provider();
+    let address = running(&world, &provider, &cluster, 1).await;
+    let nodes_before = provider.observe(&cluster).await.unwrap();
+    let fork_servers = world.fork_servers();
+    // The cluster's and the next spare's.
+    assert!((1..=2).contains(&fork_servers.len()), "{fork_servers:?}");
+    for pid in fork_servers {
+        kill(pid, "KILL");
+    }
+    let more = worker(&cluster, 1, &address, world.identity());
+    assert!(provider.ensure_nodes(&nodes(&cluster, vec![more])).await.unwrap().is_empty());
+    world.client(&address, "client.wait_for_workers(2, timeout=30)");
+    let seen = provider.observe(&cluster).await.unwrap();
+    assert!(
+        nodes_before
+            .nodes
+            .iter()
+            .all(|node| seen.nodes.iter().any(|now| now.id == node.id && now.is_alive()))
+    );
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn an_interpreter_without_dask_is_refused_with_what_to_do() {
+    let Some(python) = python() else { return };
+    let world = World::new(python);
+    let provider = world.provider();
+    let bare = world.root.path().join("bare");
+    let made =
+        std::process::Command::new(&world.python).args(["-m", "venv", "--without-pip"]).arg(&bare).output();
+    assert!(made.unwrap().status.success());
+    // Relative paths are the document's folder's.
+    let environment = Some(EnvironmentSpec::Interpreter("bare/bin/python".into()));
+    let error = world.prepare(&provider, environment).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(error.message.contains("bare/bin/python cannot run Dask"), "{error}");
+    assert!(error.hint.unwrap().contains("dask[distributed]"));
+
+    let environment = Some(EnvironmentSpec::Interpreter("nowhere/python".into()));
+    let error = world.prepare(&provider, environment).await.unwrap_err();
+    assert!(error.message.contains("nowhere/python does not exist"), "{error}");
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_the_caller_lacks_is_named_before_anything_is_made() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(8));
+    let provider = world.provider();
+    let mut asked = document("demo");
+    asked.spec.secret_env.insert("API_KEY".to_owned(), "MY_KEY".to_owned());
+    let error = provider.prepare(&asked, &world.caller(), &|_| ()).await.unwrap_err();
+    assert!(error.message.contains("MY_KEY"), "{error}");
+
+    // Also when it comes with a later change of the document.
+    let address = running(&world, &provider, &cluster, 1).await;
+    let more = with_launch(worker(&cluster, 1, &address, world.identity()), |launch| {
+        launch.secret_environment.insert("API_KEY".to_owned(), "MY_KEY".to_owned());
+    });
+    let failures = provider.ensure_nodes(&nodes(&cluster, vec![more])).await.unwrap();
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].error.message.contains("MY_KEY"), "{failures:?}");
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_log_is_followed_to_the_end_of_its_node_and_readable_after_it() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(9));
+    let provider = world.provider();
+    let address = running(&world, &provider, &cluster, 1).await;
+    let name = node(&cluster, "workers", 0).name();
+    let follow = LogRequest { tail: Some(0), follow: Follow::Yes };
+    let mut log = provider.logs(&cluster, &name, follow).await.unwrap();
+    world.client(&address, "client.submit(lambda: print('from a task', flush=True)).result()");
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("from a task") {
+        seen.extend(log.next().await.unwrap().unwrap());
+    }
+    provider.remove_nodes(&cluster, std::slice::from_ref(&name), Stop::Now).await.unwrap();
+    while let Some(chunk) = log.next().await {
+        chunk.unwrap();
+    }
+    let last = LogRequest { tail: Some(1), follow: Follow::No };
+    let chunks: Vec<_> = provider.logs(&cluster, &name, last).await.unwrap().collect().await;
+    let text: Vec<u8> = chunks.into_iter().flat_map(Result::unwrap).collect();
+    assert_eq!(String::from_utf8_lossy(&text).lines().count(), 1);
+    let logged = provider.logged_nodes(&cluster).await.unwrap();
+    assert_eq!(logged, [node(&cluster, "scheduler", 0).name(), name]);
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn keys_are_in_no_file_no_argument_and_no_environment() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(10));
+    let provider = world.provider();
+    running(&world, &provider, &cluster, 1).await;
+    let key = world.identity().key.lines().nth(1).unwrap().to_owned();
+    let directories = world.directories();
+    for directory in
+        [directories.state, directories.cache, directories.runtime, world.root.path().join("tmp")]
+    {
+        let found =
+            std::process::Command::new("grep").args(["-r", "-e", &key]).arg(&directory).output().unwrap();
+        assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
+    }
+    for pid in world.marked().into_iter().chain(world.hosts()) {
+        for file in ["cmdline", "environ"] {
+            let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&text).contains(&key), "{file} of {pid}");
+        }
+    }
+    assert_eq!(provider.remove_anchor(&cluster).await.unwrap(), Removal::Gone);
+    world.assert_nothing_left().await;
+}
