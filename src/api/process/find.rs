@@ -101,10 +101,9 @@ enum Fit {
 
 fn judge(hello: &Hello, launcher: &Launcher) -> Result<Fit, ConnectError> {
     match version::compare(&hello.version, &launcher.version) {
-        Ordering::Less => Ok(Fit::Outdated),
         Ordering::Equal | Ordering::Greater if hello.protocol == PROTOCOL => Ok(Fit::Usable),
         // Of one version there are two protocols only while it is being developed.
-        Ordering::Equal => Ok(Fit::Outdated),
+        Ordering::Less | Ordering::Equal => Ok(Fit::Outdated),
         Ordering::Greater => {
             Err(ConnectError::Newer { controller: hello.version.clone(), program: launcher.version.clone() })
         }
