@@ -41,8 +41,8 @@ impl Home {
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("cw").tempdir().unwrap();
         let home = Self { directory, variables: BTreeMap::new() };
-        let (state, run, cache) = (home.path("state"), home.path("run"), home.path("cache"));
-        home.with("HOME", home.path(""))
+        let [itself, state, run, cache] = ["", "state", "run", "cache"].map(|name| home.path(name));
+        home.with("HOME", itself)
             .with("PATH", "/usr/bin:/bin")
             .with("CREWCALL_STATE_DIR", state)
             .with("CREWCALL_RUNTIME_DIR", run)
