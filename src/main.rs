@@ -1,4 +1,4 @@
-//! The hidden subcommands, so far.
+//! The `crewcall` program.
 
 use std::{fmt::Display, process::ExitCode};
 

@@ -2,6 +2,8 @@
 
 #[path = "controller/api.rs"]
 mod api;
+#[path = "controller/cluster.rs"]
+mod cluster;
 #[path = "controller/directories.rs"]
 mod directories;
 #[path = "controller/life.rs"]

@@ -32,6 +32,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 impl Planner<'_> {
     pub(super) fn converge(&mut self) {
         if !self.anchored() {
+            self.note_names();
             return;
         }
         let scheduler = GroupName::scheduler();
@@ -117,9 +118,9 @@ impl Planner<'_> {
     fn remove_strays(&mut self) {
         let mut ended = Vec::new();
         let mut alive = Vec::new();
+        self.note_names();
         let world = self.situation.world;
         for node in world.nodes.iter().filter(|node| node.id.cluster == *self.situation.record.name()) {
-            self.note_name(&node.id, &node.template);
             let entry = self.entry(&node.id.group, node.id.slot);
             let current =
                 entry.is_some_and(|e| e.incarnation == node.id.incarnation && e.stage != Stage::Vacant);
@@ -134,8 +135,15 @@ impl Planner<'_> {
         self.remove(alive, Stop::Gently(self.spec().drain_grace()));
     }
 
-    /// Takes a name that is in the world and not in the ledger, as after the loss of a record, for
+    /// Takes names that are in the world and not in the ledger, as after the loss of a record, for
     /// used.
+    fn note_names(&mut self) {
+        let world = self.situation.world;
+        for node in world.nodes.iter().filter(|node| node.id.cluster == *self.situation.record.name()) {
+            self.note_name(&node.id, &node.template);
+        }
+    }
+
     fn note_name(&mut self, id: &NodeId, template: &TemplateHash) {
         let known = self.entry(&id.group, id.slot);
         if known.is_some_and(|entry| entry.incarnation >= id.incarnation) {
