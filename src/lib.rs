@@ -59,6 +59,7 @@
 //! `kubernetes` and `ec2` are still empty. The local provider needs Linux.
 
 pub mod api;
+pub mod cli;
 pub mod controller;
 pub mod engine;
 pub mod environment;
@@ -68,3 +69,4 @@ pub mod provider;
 pub mod security;
 pub mod spec;
 pub mod store;
+pub mod telemetry;
