@@ -18,7 +18,7 @@ use crewcall::{
     model::{BootId, CallerContext, CallerEnvironment, ClusterUid, MachineId},
     provider::{
         Provider,
-        fake::{FakeEngine, FakeProvider, Habits, World},
+        fake::{Call, FakeEngine, FakeProvider, Habits, Mishap, World},
     },
     spec::{ComputeCluster, ProviderKind, Size},
     store::{DirectoryStore, Store},
@@ -133,14 +133,19 @@ impl Clock for WorldClock {
 }
 
 impl Harness {
-    pub fn new(memory: Memory, intents: Intents) -> Self {
+    fn new(scenario: &Scenario) -> Self {
         let shm = Path::new("/dev/shm");
         let state = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() };
+        let begun = Timestamp::from_second(1_800_000_000).unwrap();
+        let world = World::new(begun, scenario.habits.clone());
+        for (call, mishap) in &scenario.mishaps {
+            world.go_wrong(*call, [mishap.clone()]);
+        }
         Self {
-            world: Arc::new(World::new(Timestamp::from_second(1_800_000_000).unwrap(), Habits::default())),
+            world: Arc::new(world),
             state: state.unwrap(),
-            memory,
-            intents,
+            memory: scenario.memory,
+            intents: scenario.intents,
             uids: Arc::default(),
             unintended: Arc::default(),
             results: AtomicU64::new(0),
@@ -355,18 +360,26 @@ pub struct Scenario {
     pub wishes: Vec<Wish>,
     pub memory: Memory,
     pub intents: Intents,
+    pub habits: Habits,
+    pub mishaps: Vec<(Call, Mishap)>,
 }
 
 impl Scenario {
     pub fn new(before: &[Wish], wishes: &[Wish]) -> Self {
-        let (memory, intents) = (Memory::Keeps, Intents::LookedFor);
-        Self { before: before.to_vec(), wishes: wishes.to_vec(), memory, intents }
+        Self {
+            before: before.to_vec(),
+            wishes: wishes.to_vec(),
+            memory: Memory::Keeps,
+            intents: Intents::LookedFor,
+            habits: Habits::default(),
+            mishaps: Vec::new(),
+        }
     }
 
     /// Runs it with a crash in each of its first lives. Returns where they crashed; fewer than asked
     /// for when a life ended before its crash.
     pub fn run(&self, crashes: &[Crash]) -> Result<Vec<&'static str>, Fault> {
-        let harness = Harness::new(self.memory, self.intents);
+        let harness = Harness::new(self);
         let done = AtomicUsize::new(0);
         let mut crashed = Vec::new();
         let mut before = self.before.as_slice();

@@ -7,9 +7,13 @@ mod counted;
 mod harness;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use counted::Memory;
+use crewcall::provider::{
+    ErrorKind, ProviderError,
+    fake::{Call, Habits, Mishap},
+};
 use harness::{Fault, Intents, Scenario, Shape, Wish};
 use steps::{CALLS, Crash, Moment};
 
@@ -121,6 +125,30 @@ fn a_deletion_survives_a_crash_at_every_step_and_leaves_nothing() {
 #[test]
 fn a_create_that_is_deleted_at_once_leaves_nothing_wherever_it_crashes() {
     at_every_step("create and delete", &Scenario::new(&[], &[Wish::Create(Shape::of(1)), Wish::Delete]));
+}
+
+#[test]
+fn a_world_that_shows_things_late_is_no_reason_to_make_them_twice_or_to_forget_them() {
+    let habits = Habits { visibility: Duration::from_secs(5), ..Habits::default() };
+    let late = |scenario: Scenario| Scenario { habits: habits.clone(), ..scenario };
+    at_every_step("late to be seen: scale up", &late(scale_up()));
+    let wishes = [Wish::Create(Shape::of(1)), Wish::Delete];
+    at_every_step("late to be seen: create and delete", &late(Scenario::new(&[], &wishes)));
+}
+
+#[test]
+fn lost_replies_and_refusals_are_repeated_under_the_same_names() {
+    let full = ProviderError::new(ErrorKind::Capacity, "no room");
+    for call in [Call::Observe, Call::EnsureAnchor, Call::EnsureNodes, Call::RemoveNodes, Call::RemoveAnchor]
+    {
+        for mishap in [Mishap::ReplyLost, Mishap::Fails(full.clone())] {
+            let wishes =
+                [Wish::Create(Shape::of(3)), Wish::Compute(2), Wish::Scale(1), Wish::Create(Shape::of(2))];
+            let mut scenario = Scenario::new(&[], &[&wishes[..], &[Wish::Delete]].concat());
+            scenario.mishaps = vec![(call, mishap.clone()), (call, mishap.clone()), (call, mishap.clone())];
+            assert_eq!(scenario.run(&[]), Ok(Vec::new()), "{call:?} {mishap:?}");
+        }
+    }
 }
 
 #[test]
