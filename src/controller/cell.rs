@@ -76,7 +76,11 @@ impl ClusterCell {
             return Ok(answer);
         }
         record.revision += 1;
-        self.store.replace(&record).await?;
+        if let Err(error) = self.store.replace(&record).await {
+            // It may have been written all the same; what the store has is what counts.
+            self.read_again(&mut held).await;
+            return Err(error.into());
+        }
         let wanted = record.wanted != held.wanted;
         *held = record;
         drop(held);
@@ -84,6 +88,17 @@ impl ClusterCell {
             self.wanted_changed.notify_one();
         }
         Ok(answer)
+    }
+
+    /// Takes over what the store has, if it can be read.
+    async fn read_again(&self, held: &mut ClusterRecord) {
+        let Ok(records) = self.store.list().await else { return };
+        let stored = records.into_iter().filter_map(Result::ok).find(|record| record.key() == self.key);
+        if let Some(stored) = stored {
+            let shown = std::mem::take(&mut held.progress.conditions);
+            *held = stored;
+            held.progress.conditions = shown;
+        }
     }
 
     /// Changes what is only shown, without a write.

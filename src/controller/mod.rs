@@ -9,6 +9,7 @@ mod fleet;
 mod gc;
 mod identities;
 mod operations;
+pub mod process;
 mod reconciler;
 mod requests;
 mod view;

@@ -29,6 +29,9 @@ pub struct Document {
 /// Nothing is read but the text; at most 1 MiB, 50,000 values and 32 levels of it. Anchors,
 /// aliases, tags, directives and second documents are refused.
 pub fn load(source_name: &str, text: &str) -> Result<Document, LoadError> {
+    if let Some(refusal) = tree::refuse_size(source_name, text) {
+        return Err(refusal);
+    }
     let source = Source::new(source_name, text);
     let (root, findings) = tree::parse(&source);
     let Some(root) = root else {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
 use super::{
-    Diagnostic,
+    Diagnostic, LoadError,
     diagnostic::Source,
     scalar::{Meaning, Scalar, Style},
     syntax,
@@ -77,13 +77,20 @@ pub(super) fn parse(source: &Arc<Source>) -> (Option<Node>, Vec<Diagnostic>) {
     builder.finish()
 }
 
+/// Refuses a text for its size, before anything is done with it.
+pub(super) fn refuse_size(source_name: &str, text: &str) -> Option<LoadError> {
+    if text.len() <= MAX_BYTES {
+        return None;
+    }
+    let source = Source::new(source_name, "");
+    let message = format!("the document has {} bytes; the most is {MAX_BYTES} (1 MiB)", text.len());
+    let finding = Diagnostic::error(&source, message).help("is this the right file?");
+    Some(LoadError::new(source, vec![finding]))
+}
+
 /// What need not be parsed to be refused.
 fn refuse_early(source: &Arc<Source>) -> Option<Diagnostic> {
     let text = source.text();
-    if text.len() > MAX_BYTES {
-        let message = format!("the document has {} bytes; the most is {MAX_BYTES} (1 MiB)", text.len());
-        return Some(Diagnostic::error(source, message).help("is this the right file?"));
-    }
     // The parser takes NUL for the end of the text, which would hide what follows.
     let forbidden = |c: char| {
         c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}') || matches!(c, '\u{fffe}' | '\u{ffff}')

@@ -22,13 +22,13 @@ use crewcall::{
         AnchorRequest, Caller, Directories, NodeRequest, NodesRequest, Provider, ProviderError, Removal,
         local::{LocalProvider, boot_id, machine_id},
     },
-    security::Identity,
+    security::{Identity, PrivateKeyPem},
     spec::{ComputeCluster, EnvironmentSpec},
 };
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The Python to test with; says so loudly when there is none.
 pub fn python() -> Option<PathBuf> {
@@ -43,11 +43,17 @@ pub fn python() -> Option<PathBuf> {
 pub struct World {
     pub root: TempDir,
     pub python: PathBuf,
+    /// More of the caller's environment.
+    pub variables: BTreeMap<String, String>,
 }
 
 impl World {
     pub fn new(python: PathBuf) -> Self {
-        Self { root: tempfile::Builder::new().prefix("cw-").tempdir().unwrap(), python }
+        Self {
+            root: tempfile::Builder::new().prefix("cw-").tempdir().unwrap(),
+            python,
+            variables: BTreeMap::new(),
+        }
     }
 
     pub fn directories(&self) -> Directories {
@@ -61,7 +67,7 @@ impl World {
     }
 
     pub fn environment(&self) -> CallerEnvironment {
-        let mut variables = BTreeMap::new();
+        let mut variables = self.variables.clone();
         for name in ["PATH", "HOME"] {
             variables.insert(name.to_owned(), std::env::var(name).unwrap_or_default());
         }
@@ -134,7 +140,11 @@ impl World {
             assert!(made.status.success(), "{made:?}");
         }
         let cert = fs::read_to_string(cert).unwrap();
-        Arc::new(Identity { ca: cert.clone(), cert, key: fs::read_to_string(key).unwrap() })
+        Arc::new(Identity {
+            ca: cert.clone(),
+            cert,
+            key: PrivateKeyPem::new(fs::read_to_string(key).unwrap()),
+        })
     }
 
     /// Runs a script with `client` connected to the scheduler at `address`; its output must say `ok`.
@@ -142,9 +152,11 @@ impl World {
         let (cert, key) = (self.root.path().join("cert.pem"), self.root.path().join("key.pem"));
         let program = format!(
             "from distributed import Client\nfrom distributed.security import Security\n\
-             cert, key = {cert:?}, {key:?}\n\
+             cert, key = r'{0}', r'{1}'\n\
              security = Security(tls_ca_file=cert, tls_client_cert=cert, tls_client_key=key, require_encryption=True)\n\
-             client = Client({address:?}, security=security, timeout=30)\n{script}\nprint('ok')\n"
+             client = Client({address:?}, security=security, timeout=30)\n{script}\nprint('ok')\n",
+            cert.display(),
+            key.display()
         );
         let output: Output = Command::new(&self.python).args(["-c", &program]).output().unwrap();
         let (printed, errors) = (text(&output.stdout), text(&output.stderr));
@@ -168,6 +180,17 @@ impl World {
             let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
             arguments.contains(&b"__host".as_slice()) && arguments.contains(&state.as_bytes())
         })
+    }
+
+    /// Fork servers of this installation. Nodes are forks of theirs and look the same, but for their
+    /// standard input.
+    pub fn fork_servers(&self) -> Vec<i32> {
+        let reads_pipe = |pid: &i32| {
+            let stdin = fs::read_link(format!("/proc/{pid}/fd/0")).unwrap_or_default();
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            stdin.to_string_lossy().starts_with("pipe:") && text(&line).contains("crewcall_fork_server")
+        };
+        self.marked().into_iter().filter(reads_pipe).collect()
     }
 
     pub fn host_directories(&self) -> Vec<PathBuf> {
@@ -200,14 +223,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Whether a process exists and is no zombie.
+pub fn is_running(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
 fn processes(wanted: impl Fn(i32) -> bool) -> Vec<i32> {
-    let running = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
-    };
     let pids = fs::read_dir("/proc").unwrap().flatten();
     pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(running)
+        .filter(|pid| is_running(*pid))
         .filter(|pid| wanted(*pid))
         .collect()
 }

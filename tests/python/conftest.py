@@ -49,7 +49,8 @@ def connect(cluster: Cluster, security: Security) -> Iterator[Any]:
     def connect(workers: int) -> Client:
         client = Client(cluster.address, security=security, timeout=BOUND)
         clients.append(client)
-        client.wait_for_workers(workers, timeout=BOUND)
+        if workers:
+            client.wait_for_workers(workers, timeout=BOUND)
         return client
 
     yield connect

@@ -71,14 +71,15 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// What a spare is told when it becomes the host of a cluster.
-pub fn claim(directories: &Directories, request: &AnchorRequest, unix_uid: u32) -> Claim {
-    // As Python's tempfile has it; an empty variable counts as unset.
-    let temporary = request.environment.0.get("TMPDIR").filter(|text| text.starts_with('/'));
+pub fn claim(directories: &Directories, request: &AnchorRequest) -> Claim {
+    // As Dask and then Python's tempfile have it; an empty variable counts as unset.
+    let variable = |name: &str| request.environment.0.get(name).filter(|text| text.starts_with('/'));
+    let temporary = variable("DASK_TEMPORARY_DIRECTORY").or_else(|| variable("TMPDIR"));
     let temporary = temporary.map_or("/tmp", String::as_str);
     Claim {
         cluster: request.cluster.clone(),
         logs: paths::logs(&directories.state, &request.cluster.name),
-        scratch: paths::scratch(temporary.as_ref(), unix_uid, &request.cluster.uid),
+        temporary: temporary.into(),
         working_directory: request.context.working_directory.clone(),
         import_path: request.context.import_path.clone(),
         environment: request.environment.clone(),

@@ -99,8 +99,8 @@ impl HostClient {
             timeout(ANSWER, UnixStream::connect(socket)).await.map_err(|_| lost())?.map_err(|_| lost())?;
         let (read, write) = stream.into_split();
         let (requests, asked) = mpsc::channel(64);
-        let (changed, changes) = watch::channel(0);
-        tokio::spawn(converse(read, write, asked, changed));
+        let (hints, changes) = watch::channel(0);
+        tokio::spawn(converse(read, write, asked, hints));
         let client = Self { requests, changes, socket: socket.to_owned() };
         let hello = client.call(Request::Hello { protocol: PROTOCOL }, ANSWER, "for its name").await?;
         Ok((client, hello))
@@ -148,7 +148,7 @@ async fn converse(
     read: OwnedReadHalf,
     mut write: OwnedWriteHalf,
     mut asked: mpsc::Receiver<Asked>,
-    changed: watch::Sender<u64>,
+    hints: watch::Sender<u64>,
 ) {
     let (lines_to, mut lines) = mpsc::channel(64);
     let reader = tokio::spawn(read_lines(read, lines_to));
@@ -173,7 +173,7 @@ async fn converse(
                         let _given_up = waiting.send(answer);
                     }
                 }
-                Some(Ok(FromHost::Changed)) => changed.send_modify(|count| *count += 1),
+                Some(Ok(FromHost::Changed)) => hints.send_modify(|count| *count += 1),
                 // A later host may say more.
                 Some(Err(error)) => tracing::warn!(%error, "a host said something that is not understood"),
                 None => break,

@@ -58,9 +58,9 @@ pub async fn real_interpreter(
         return Ok(path.to_owned());
     }
     let printed = run(path, "import sys; print(sys.executable)", environment).await?;
-    let real = PathBuf::from(printed.trim());
-    if real.is_absolute() && is_executable(&real) {
-        return Ok(real);
+    let executable = PathBuf::from(printed.trim());
+    if executable.is_absolute() && is_executable(&executable) {
+        return Ok(executable);
     }
     let message = format!("{} is a script that says its Python is {:?}", path.display(), printed.trim());
     Err(ProviderError::new(ErrorKind::Invalid, message))

@@ -4,6 +4,7 @@ mod build;
 mod client;
 mod clusters;
 mod environment;
+mod fingerprint;
 pub mod host;
 mod interpreter;
 mod leftovers;

@@ -1,19 +1,322 @@
 //! Environments built from packages, once for each set of them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::mpsc,
+};
+
+use super::{
+    fingerprint::fingerprint,
+    interpreter::{is_executable, probe_versions},
+    os::{self, ProcessId},
+    paths,
+};
 use crate::{
     model::CallerEnvironment,
     provider::{Directories, ErrorKind, ProviderError},
 };
 
-/// The interpreter of an environment that has these packages.
+/// How long an installation may take: large packages over a slow line.
+const LONGEST_INSTALL: Duration = Duration::from_mins(30);
+
+/// Written last into an environment that is whole.
+const COMPLETE: &str = ".complete";
+
+/// Lines of pip's or uv's output that are shown when it fails.
+const SHOWN_LINES: usize = 12;
+
+/// What installers need of the caller's environment: where to find programs, caches and credentials, and
+/// how to reach an index.
+const PASSED: [&str; 12] = [
+    "HOME",
+    "LANG",
+    "NETRC",
+    "PATH",
+    "SSH_AUTH_SOCK",
+    "TMPDIR",
+    "USER",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+];
+/// The same, by how they begin.
+const PASSED_PREFIXES: [&str; 5] = ["PIP_", "UV_", "SSL_CERT_", "LC_", "GIT_"];
+/// The same, by how they end, whatever their case.
+const PASSED_SUFFIX: &str = "_proxy";
+
+/// The interpreter of an environment, below the cache directory, that has these packages; built with
+/// `base`, unless it was before. Two who want the same build it once. Dropping the future ends the build,
+/// and the next begins it anew.
 pub async fn build(
-    _packages: &[String],
-    _base: &Path,
-    _environment: &CallerEnvironment,
-    _directories: &Directories,
-    _progress: &(dyn Fn(String) + Send + Sync),
+    packages: &[String],
+    base: &Path,
+    environment: &CallerEnvironment,
+    directories: &Directories,
+    progress: &(dyn Fn(String) + Send + Sync),
 ) -> Result<PathBuf, ProviderError> {
-    Err(ProviderError::new(ErrorKind::Invalid, "packages are not built yet"))
+    let mut packages: Vec<&str> = packages.iter().map(|package| package.trim()).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if let Some(option) = packages.iter().find(|package| package.starts_with('-') || package.is_empty()) {
+        let message = format!("environment.packages: {option:?} is no requirement");
+        return Err(ProviderError::new(ErrorKind::Invalid, message)
+            .with_hint("write requirements as pip has them, such as dask[distributed]==2026.8.0"));
+    }
+    let version = probe_versions(base, environment).await?.get("python").unwrap_or_default().to_owned();
+    let base_text = base.to_string_lossy();
+    let name = fingerprint([&*version, &*base_text].into_iter().chain(packages.iter().copied()));
+    let place = paths::environments(directories).join(&name);
+    let interpreter = place.join("bin").join("python");
+    let failed =
+        |doing: &str, path: &Path, error: &io::Error| cannot(&format!("{doing} {}", path.display()), error);
+    if is_whole(&place, &interpreter) {
+        return Ok(interpreter);
+    }
+
+    let parent = paths::environments(directories);
+    os::private_directory(&parent).map_err(|error| failed("make", &parent, &error))?;
+    let lock_path = parent.join(format!("{name}.lock"));
+    progress(format!("building an environment with {}", packages.join(", ")));
+    let _lock = lock(&lock_path).await.map_err(|error| failed("lock", &lock_path, &error))?;
+    if is_whole(&place, &interpreter) {
+        return Ok(interpreter);
+    }
+    // A build that was cut short.
+    os::remove_all(&place).map_err(|error| failed("remove", &place, &error))?;
+    let installer = Installer { base, place: &place, environment: passed(environment), progress };
+    let built = installer.install(&packages).await.and_then(|()| {
+        os::write_durably(&place.join(COMPLETE), packages.join("\n").as_bytes())
+            .map_err(|error| failed("write", &place.join(COMPLETE), &error))
+    });
+    if let Err(error) = built {
+        if let Err(error) = os::remove_all(&place) {
+            tracing::warn!(%error, place = %place.display(), "cannot remove an environment that was not built");
+        }
+        return Err(error);
+    }
+    Ok(interpreter)
+}
+
+/// Whether a build ended well, and nobody has removed the Python that it was built with.
+fn is_whole(place: &Path, interpreter: &Path) -> bool {
+    place.join(COMPLETE).exists() && is_executable(interpreter)
+}
+
+fn cannot(what: &str, error: &io::Error) -> ProviderError {
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Capacity,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Invalid,
+        _ => ErrorKind::Transient,
+    };
+    ProviderError::new(kind, format!("cannot {what}: {error}"))
+}
+
+/// Waits for a lock for as long as its holder may have it: one installation.
+async fn lock(path: &Path) -> io::Result<Arc<fs::File>> {
+    let file = Arc::new(OpenOptions::new().create(true).truncate(false).write(true).open(path)?);
+    let waiting = Arc::clone(&file);
+    // Should the caller give up, the thread goes on waiting, and lets go at once when it has the lock.
+    let locked = tokio::task::spawn_blocking(move || {
+        rustix::fs::flock(&*waiting, rustix::fs::FlockOperation::LockExclusive)
+    });
+    match tokio::time::timeout(LONGEST_INSTALL, locked).await {
+        Ok(Ok(result)) => result.map(|()| file).map_err(io::Error::from),
+        Ok(Err(error)) => Err(io::Error::other(error)),
+        Err(_) => Err(io::Error::other("another process has been building it for half an hour")),
+    }
+}
+
+fn passed(environment: &CallerEnvironment) -> BTreeMap<String, String> {
+    let is_passed = |name: &str| {
+        PASSED.contains(&name)
+            || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || name.to_ascii_lowercase().ends_with(PASSED_SUFFIX)
+    };
+    environment
+        .0
+        .iter()
+        .filter(|(name, _)| is_passed(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// One installation.
+struct Installer<'a> {
+    base: &'a Path,
+    place: &'a Path,
+    environment: BTreeMap<String, String>,
+    progress: &'a (dyn Fn(String) + Send + Sync),
+}
+
+impl Installer<'_> {
+    async fn install(&self, packages: &[&str]) -> Result<(), ProviderError> {
+        let python = self.place.join("bin").join("python");
+        if let Some(uv) = self.uv() {
+            let mut make = Command::new(&uv);
+            make.args(["venv", "--no-project", "--python"]).arg(self.base).arg(self.place);
+            self.run(make, "uv venv").await?;
+            let mut install = Command::new(&uv);
+            install.args(["pip", "install", "--python"]).arg(&python).arg("--").args(packages);
+            return self.run(install, "uv pip install").await;
+        }
+        let mut make = Command::new(self.base);
+        make.args(["-m", "venv"]).arg(self.place);
+        self.run(make, "python -m venv").await?;
+        let mut install = Command::new(&python);
+        install.args(["-m", "pip", "install", "--progress-bar", "off", "--no-input", "--"]).args(packages);
+        self.run(install, "pip install").await
+    }
+
+    fn uv(&self) -> Option<PathBuf> {
+        let path = self.environment.get("PATH")?;
+        std::env::split_paths(path).map(|folder| folder.join("uv")).find(|program| is_executable(program))
+    }
+
+    /// Runs a program to its end, showing what it says; its last lines are the error.
+    async fn run(&self, mut command: Command, what: &str) -> Result<(), ProviderError> {
+        let failed = |error: &io::Error| cannot(&format!("run {what}"), error);
+        let mut child = command
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let mut group = Group::of(&child);
+        let (lines, mut said) = mpsc::channel(64);
+        if let Some(stdout) = child.stdout.take() {
+            tokio::spawn(read_lines(stdout, lines.clone()));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(read_lines(stderr, lines.clone()));
+        }
+        drop(lines);
+        let mut shown: Vec<String> = Vec::new();
+        let run = async {
+            while let Some(line) = said.recv().await {
+                if !line.trim().is_empty() {
+                    (self.progress)(line.clone());
+                    shown.push(line);
+                }
+            }
+            child.wait().await
+        };
+        let status = tokio::time::timeout(LONGEST_INSTALL, run)
+            .await
+            .map_err(|_| {
+                let minutes = LONGEST_INSTALL.as_secs() / 60;
+                ProviderError::new(
+                    ErrorKind::Transient,
+                    format!("{what} did not end within {minutes} minutes"),
+                )
+            })?
+            .map_err(|error| failed(&error))?;
+        // Its number may be another's from now on.
+        group.forget();
+        if status.success() {
+            return Ok(());
+        }
+        let last: Vec<String> = error_lines(&shown);
+        let message = format!("{what} failed ({status}):\n{}", last.join("\n"));
+        Err(ProviderError::new(ErrorKind::Invalid, message).with_hint(
+            "change environment.packages, or check the package index and its settings (PIP_..., UV_...)",
+        ))
+    }
+}
+
+/// The lines that say what went wrong: from pip's first `ERROR:` on, if there is one.
+fn error_lines(shown: &[String]) -> Vec<String> {
+    let first = shown.iter().position(|line| line.starts_with("ERROR:")).unwrap_or_default();
+    let errors = shown.get(first..).unwrap_or_default();
+    errors.iter().skip(errors.len().saturating_sub(SHOWN_LINES)).cloned().collect()
+}
+
+async fn read_lines(source: impl AsyncRead + Unpin, lines: mpsc::Sender<String>) {
+    let mut reader = BufReader::new(source);
+    let mut line = Vec::new();
+    // Not everything that a compiler prints is UTF-8.
+    while matches!(reader.read_until(b'\n', &mut line).await, Ok(count) if count > 0) {
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        line.clear();
+        if lines.send(text).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A program with all that it starts; dropping it ends them.
+struct Group(Option<ProcessId>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(ProcessId::of))
+    }
+
+    fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            leader.kill_group();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installers_get_what_they_need_to_reach_an_index_and_nothing_else() {
+        let caller = [
+            "PIP_INDEX_URL",
+            "https_proxy",
+            "HTTPS_PROXY",
+            "SSL_CERT_FILE",
+            "AWS_SECRET_ACCESS_KEY",
+            "PYTHONPATH",
+        ]
+        .map(|name| (name.to_owned(), "x".to_owned()));
+        let passed = passed(&CallerEnvironment(caller.into()));
+        let names: Vec<&str> = passed.keys().map(String::as_str).collect();
+        assert_eq!(names, ["HTTPS_PROXY", "PIP_INDEX_URL", "SSL_CERT_FILE", "https_proxy"]);
+    }
+
+    #[test]
+    fn what_pip_calls_an_error_is_what_is_shown() {
+        let shown =
+            ["Collecting nosuch", "ERROR: No matching distribution found for nosuch"].map(str::to_owned);
+        assert_eq!(error_lines(&shown), [&*shown[1]]);
+        assert_eq!(error_lines(&["error: uv says no".to_owned()]), ["error: uv says no"]);
+    }
+
+    #[tokio::test]
+    async fn an_option_is_no_requirement() {
+        let directories =
+            Directories { state: "/nowhere".into(), runtime: "/nowhere".into(), cache: "/nowhere".into() };
+        let packages = ["--index-url=http://evil".to_owned()];
+        let caller = CallerEnvironment::default();
+        let built = build(&packages, Path::new("/bin/sh"), &caller, &directories, &|_| ());
+        assert!(built.await.unwrap_err().message.contains("is no requirement"));
+    }
 }

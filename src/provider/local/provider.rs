@@ -34,10 +34,10 @@ use crate::{
 };
 
 /// How long Python may take to import Dask, from a cold disk on a busy machine.
-const IMPORT: Duration = Duration::from_secs(120);
+const IMPORT: Duration = Duration::from_mins(2);
 
 /// How long a spare that was prepared waits for its cluster.
-const PREPARED: Duration = Duration::from_secs(60);
+const PREPARED: Duration = Duration::from_mins(1);
 
 /// Clusters as processes of this machine.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ impl LocalProvider {
     /// With `host_program` the path of a program that is a host when its first argument is `__host`:
     /// this one.
     pub fn new(directories: Directories, host_program: PathBuf, machine: MachineId, boot: BootId) -> Self {
-        let spares = Spares::new(directories.clone(), host_program);
+        let spares = Spares::new(directories.clone(), host_program, machine.clone(), boot.clone());
         Self {
             shared: Arc::new(Shared { directories, machine, boot, clusters: Clusters::default(), spares }),
         }
@@ -132,7 +132,7 @@ impl Provider for LocalProvider {
     fn capabilities(&self) -> Capabilities {
         // Forking takes milliseconds; importing what the user preloads may take long.
         Capabilities {
-            start_deadline: Duration::from_secs(60),
+            start_deadline: Duration::from_mins(1),
             visibility_delay: Duration::ZERO,
             surrounding: Surrounding::CallersEnvironment,
         }
@@ -178,8 +178,7 @@ impl Provider for LocalProvider {
             interpreter: interpreter.path.clone(),
             start_environment: variables::fingerprint(&environment),
         };
-        let unix_uid = rustix::process::geteuid().as_raw();
-        let claim = build::claim(&self.shared.directories, request, unix_uid);
+        let claim = build::claim(&self.shared.directories, request);
         let spare = self.shared.spares.take(&key, &environment).await?;
         let claimed =
             spare.client.call::<()>(Request::Claim(Box::new(claim)), ANSWER, "to become a cluster's").await;

@@ -1,6 +1,6 @@
 //! What a host has written down of itself.
 
-use std::{fs, io, path::PathBuf};
+use std::{collections::BTreeSet, fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,9 +34,9 @@ pub struct HostRecord {
     pub start_environment: String,
     /// The cluster that it is for; `None`: a spare.
     pub claimed_by: Option<ClusterKey>,
-    /// Where that cluster's workers may spill.
+    /// Where that cluster's nodes may spill.
     #[serde(default)]
-    pub scratch: Option<PathBuf>,
+    pub scratch: BTreeSet<PathBuf>,
 }
 
 impl HostRecord {

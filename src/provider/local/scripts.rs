@@ -5,20 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
-
-use super::os;
+use super::{fingerprint::fingerprint, os};
 use crate::engine::dask::python::{FORK_SERVER, SCRIPTS};
 
 /// Writes the scripts below `cache`, unless they are there, and returns the path of the fork server.
 /// Each version has a directory of its own: hosts of the release before may still start theirs.
 pub fn fork_server(cache: &Path) -> io::Result<PathBuf> {
-    let mut hasher = Sha256::new();
-    for (name, content) in SCRIPTS {
-        hasher.update(name);
-        hasher.update(content);
-    }
-    let version: String = hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let version = fingerprint(SCRIPTS.into_iter().flat_map(|(name, content)| [name, content]));
     let directory = cache.join("python").join(version);
     os::private_directory(&directory)?;
     for (name, content) in SCRIPTS {

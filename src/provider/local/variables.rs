@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use super::paths::HostId;
 use crate::model::{CallerEnvironment, ClusterUid};
 
@@ -68,14 +66,9 @@ fn acts_at_start(name: &str) -> bool {
 
 /// A short text that differs when two environments differ, and tells nothing else of them.
 pub fn fingerprint(environment: &BTreeMap<String, String>) -> String {
-    let mut hasher = Sha256::new();
-    for (name, value) in environment {
-        for text in [name, value] {
-            hasher.update(text.len().to_le_bytes());
-            hasher.update(text);
-        }
-    }
-    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    super::fingerprint::fingerprint(
+        environment.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]),
+    )
 }
 
 /// What makes a process of a host recognisable.
@@ -147,16 +140,16 @@ mod tests {
 
     fn node(
         caller: BTreeMap<String, String>,
-        document: BTreeMap<String, String>,
+        document: &BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
         let uid = ClusterUid::from_random(1);
-        node_environment(&CallerEnvironment(caller), &document, &BTreeMap::new(), &[], &uid).unwrap()
+        node_environment(&CallerEnvironment(caller), document, &BTreeMap::new(), &[], &uid).unwrap()
     }
 
     #[test]
     fn a_node_has_the_callers_environment_less_the_documented_list() {
         let caller = variables([("A", "1"), ("CREWCALL_CONTEXT", "x"), ("PYTHONSTARTUP", "x")]);
-        let seen = node(caller, variables([("B", "2")]));
+        let seen = node(caller, &variables([("B", "2")]));
         assert_eq!(seen.get("A").unwrap(), "1");
         assert_eq!(seen.get("B").unwrap(), "2");
         assert!(!seen.contains_key("CREWCALL_CONTEXT"));
@@ -165,7 +158,7 @@ mod tests {
 
     #[test]
     fn numerical_libraries_have_one_thread_unless_somebody_says_otherwise() {
-        let seen = node(variables([("MKL_NUM_THREADS", "3")]), variables([("OPENBLAS_NUM_THREADS", "5")]));
+        let seen = node(variables([("MKL_NUM_THREADS", "3")]), &variables([("OPENBLAS_NUM_THREADS", "5")]));
         assert_eq!(seen.get("OMP_NUM_THREADS").unwrap(), "1");
         assert_eq!(seen.get("MKL_NUM_THREADS").unwrap(), "3");
         assert_eq!(seen.get("OPENBLAS_NUM_THREADS").unwrap(), "5");

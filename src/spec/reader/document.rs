@@ -163,6 +163,9 @@ impl Reader {
     fn config(&mut self, field: &Field<'_>) -> Option<BTreeMap<String, serde_json::Value>> {
         let mut map = BTreeMap::new();
         for child in self.entries(field, "a map")? {
+            if self.is_full() {
+                return self.give_up(field);
+            }
             self.remember(&child);
             if let Some(value) = self.any(&child) {
                 map.insert(child.name.to_owned(), value);
@@ -209,6 +212,9 @@ impl Reader {
     fn groups(&mut self, field: &Field<'_>) -> Option<BTreeMap<GroupName, WorkerGroupSpec>> {
         let mut groups = BTreeMap::new();
         for child in self.entries(field, "a map of groups by name")? {
+            if self.is_full() {
+                return self.give_up(field);
+            }
             self.remember(&child);
             let name: Result<GroupName, NameError> = child.name.parse();
             if let Err(error) = &name {

@@ -197,6 +197,9 @@ impl Reader {
     ) -> Option<BTreeMap<String, T>> {
         let mut map = BTreeMap::new();
         for child in self.entries(field, "a map")? {
+            if self.is_full() {
+                return self.give_up(field);
+            }
             self.remember(&child);
             if child.node.is_null() {
                 let message = format!("{} has no value", code_path(&child.path));
@@ -220,6 +223,9 @@ impl Reader {
         };
         let mut list = Vec::with_capacity(items.len());
         for (index, node) in items.iter().enumerate() {
+            if self.is_full() {
+                return self.give_up(field);
+            }
             let item = Field::item(field, index, node);
             self.remember(&item);
             list.extend(self.text(&item));
@@ -240,6 +246,9 @@ impl Reader {
             Value::Map(_) => {
                 let mut map = Map::new();
                 for child in self.entries(field, "a map")? {
+                    if self.is_full() {
+                        return self.give_up(field);
+                    }
                     if let Some(value) = self.any(&child) {
                         map.insert(child.name.to_owned(), value);
                     }

@@ -1,10 +1,9 @@
 //! Files that are whole or not there: the blocking calls that all others here are made of.
 
 use std::{
-    error::Error,
     fs::{self, DirBuilder, File},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -19,19 +18,16 @@ pub(super) fn io_error(
     path: impl Into<PathBuf>,
 ) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.into();
-    move |error| {
-        // The temporary name that `tempfile` wraps around its errors means nothing to a reader.
-        let inner = error.get_ref().and_then(Error::source);
-        let cause = inner.map_or_else(|| error.to_string(), ToString::to_string);
-        StoreError::Io { doing, path, cause }
-    }
+    move |error| StoreError::Io { doing, path, cause: error.to_string() }
 }
 
 /// Writes a file that only its owner may read, durably, and as a whole or not at all.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
-    file.write_all(content)?;
+    // Opened and written by hand: the errors of `tempfile` name the temporary file.
+    let open = |path: &Path| File::options().create_new(true).write(true).mode(0o600).open(path);
+    let file = tempfile::Builder::new().prefix(TEMPORARY).make_in(folder, open)?;
+    file.as_file().write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     sync_directory(folder)
@@ -55,14 +51,19 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Makes a directory for its owner only, not yet durably.
+pub(super) fn new_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
 /// Makes a directory for its owner only, unless it is there, and those above it; durably.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
+    match new_directory(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let Some(parent) = path.parent() else { return Err(error) };
             make_directory(parent)?;
-            DirBuilder::new().mode(0o700).create(path)?;
+            new_directory(path)?;
         }
         made => made?,
     }

@@ -1,10 +1,9 @@
 //! The folders of the clusters: how they come, change and go. Blocking.
 
 use std::{
-    ffi::OsStr,
-    fs::{self, File, Permissions},
-    io::ErrorKind,
-    os::unix::fs::PermissionsExt,
+    ffi::{OsStr, OsString},
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -46,7 +45,7 @@ pub(super) struct Folders {
 /// The right to change folders: against other processes by the file, which is let go first,
 /// against other threads by the mutex.
 struct Turn<'a> {
-    _file: File,
+    _file: lock::Held,
     _thread: MutexGuard<'a, ()>,
 }
 
@@ -88,24 +87,12 @@ impl Folders {
             return Err(StoreError::Exists(record.name().clone()));
         }
         self.discard_ownerless(record.name(), &folder)?;
-        let mut staging = tempfile::Builder::new()
-            .prefix(STAGING)
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(&self.clusters)
-            .map_err(io_error("create", &folder))?;
-        for part in [SECRETS, LOGS] {
-            files::make_directory(&staging.path().join(part))
-                .map_err(io_error("create", &folder.join(part)))?;
-        }
-        files::write_whole(&staging.path().join(RECORD), &text).map_err(io_error("write", &path))?;
-        fs::rename(staging.path(), &folder).map_err(|error| match error.kind() {
-            // Where the file system's locks do not reach other machines, this decides who was first.
-            ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists => {
-                StoreError::Exists(record.name().clone())
-            }
-            _ => io_error("create", &folder)(error),
-        })?;
-        staging.disable_cleanup(true);
+        let staging = self.clusters.join(format!("{STAGING}{}", record.wanted.uid));
+        Self::stage(&staging, &folder, &text)
+            .and_then(|()| {
+                fs::rename(&staging, &folder).map_err(|error| not_placed(record.name(), &folder, error))
+            })
+            .inspect_err(|_| drop(files::remove_directory(&staging)))?;
         self.sync()
     }
 
@@ -188,6 +175,17 @@ impl Folders {
         }
         let path = self.secret_path(&cluster.name, name);
         files::found(fs::read_to_string(&path)).map_err(io_error("read", &path))
+    }
+
+    /// Makes, aside, what is to become `folder`; errors name the latter.
+    fn stage(staging: &Path, folder: &Path, text: &[u8]) -> Result<(), StoreError> {
+        files::remove_directory(staging).map_err(io_error("remove", staging))?;
+        files::new_directory(staging).map_err(io_error("create", folder))?;
+        for part in [SECRETS, LOGS] {
+            files::new_directory(&staging.join(part)).map_err(io_error("create", folder.join(part)))?;
+        }
+        // This syncs the folder, and with it the entries of its parts.
+        files::write_whole(&staging.join(RECORD), text).map_err(io_error("write", folder.join(RECORD)))
     }
 
     fn folder(&self, cluster: &ClusterName) -> PathBuf {
@@ -309,11 +307,19 @@ fn is_leftover(name: &OsStr) -> bool {
 }
 
 /// The names in a directory, in order.
-fn entries(path: &Path) -> Result<Vec<std::ffi::OsString>, StoreError> {
+fn entries(path: &Path) -> Result<Vec<OsString>, StoreError> {
     let names = fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
     let mut names: Vec<_> = names.map_err(io_error("list", path))?;
     names.sort();
     Ok(names)
+}
+
+fn not_placed(name: &ClusterName, folder: &Path, error: io::Error) -> StoreError {
+    match error.kind() {
+        // Where the file system's locks do not reach other machines, this decides who was first.
+        ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists => StoreError::Exists(name.clone()),
+        _ => io_error("create", folder)(error),
+    }
 }
 
 fn stale(name: &ClusterName, found: impl Into<String>) -> StoreError {

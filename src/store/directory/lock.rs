@@ -30,7 +30,7 @@ const MAX_INFO_BYTES: u64 = 64 << 10;
 /// process ends.
 #[derive(Debug)]
 pub struct ControllerLock {
-    file: File,
+    held: Held,
     places: Places,
 }
 
@@ -54,6 +54,17 @@ pub struct ControllerInfo {
     pub socket: PathBuf,
 }
 
+/// A locked file.
+#[derive(Debug)]
+pub(super) struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing would not do while a child that another thread has just forked has the file, too.
+        drop(self.0.unlock());
+    }
+}
+
 #[derive(Debug)]
 struct Places {
     lock: PathBuf,
@@ -69,9 +80,9 @@ impl ControllerLock {
     pub fn try_acquire(state: &Path, machine: &MachineId) -> Result<Option<Self>, StoreError> {
         let places = Places::of(state, machine)?;
         files::own_directory(state)?;
-        let Some(file) = try_lock(&places.lock)? else { return Ok(None) };
+        let Some(held) = try_lock(&places.lock)? else { return Ok(None) };
         files::found(fs::remove_file(&places.info)).map_err(io_error("remove", &places.info))?;
-        Ok(Some(Self { file, places }))
+        Ok(Some(Self { held, places }))
     }
 
     /// Tells others who the controller is, all of it at once.
@@ -92,7 +103,7 @@ impl ControllerLock {
     /// Whether the lock still keeps others out: `false` once its file was deleted or replaced,
     /// and another controller could start.
     pub fn is_effective(&self) -> bool {
-        is_at(&self.file, &self.places.lock).unwrap_or(false)
+        is_at(&self.held, &self.places.lock).unwrap_or(false)
     }
 }
 
@@ -122,11 +133,11 @@ impl Places {
 }
 
 /// Takes the lock at `path`, waiting at most `patience` for whoever has it.
-pub(super) fn lock_within(path: &Path, patience: Duration) -> Result<File, StoreError> {
+pub(super) fn lock_within(path: &Path, patience: Duration) -> Result<Held, StoreError> {
     let begun = Instant::now();
     loop {
-        if let Some(file) = try_lock(path)? {
-            return Ok(file);
+        if let Some(held) = try_lock(path)? {
+            return Ok(held);
         }
         if begun.elapsed() >= patience {
             return Err(StoreError::Io {
@@ -144,7 +155,7 @@ pub(super) fn lock_within(path: &Path, patience: Duration) -> Result<File, Store
 }
 
 /// Takes the lock at `path`; `None` when it is taken.
-pub(super) fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
+pub(super) fn try_lock(path: &Path) -> Result<Option<Held>, StoreError> {
     // Somebody who deletes the file between our opening and locking it makes the lock worthless.
     for _ in 0..8 {
         let file = OpenOptions::new()
@@ -155,18 +166,21 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
             .open(path)
             .map_err(io_error("open", path))?;
         match file.try_lock() {
-            Ok(()) if is_at(&file, path).map_err(io_error("read", path))? => return Ok(Some(file)),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(io_error("lock", path)(error)),
+        }
+        let held = Held(file);
+        if is_at(&held, path).map_err(io_error("read", path))? {
+            return Ok(Some(held));
         }
     }
     let cause = "it is replaced again and again by another program".to_owned();
     Err(StoreError::Io { doing: "lock", path: path.to_owned(), cause })
 }
 
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let ours = file.metadata()?;
+fn is_at(held: &Held, path: &Path) -> io::Result<bool> {
+    let ours = held.0.metadata()?;
     Ok(files::found(fs::metadata(path))?.is_some_and(|it| (it.dev(), it.ino()) == (ours.dev(), ours.ino())))
 }
 
@@ -254,5 +268,15 @@ mod tests {
         );
         drop(held);
         assert!(lock_within(&path, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_lock_ends_though_a_child_that_was_just_forked_has_its_file() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("store.lock");
+        let held = try_lock(&path).unwrap().unwrap();
+        let _forked = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(try_lock(&path).unwrap().is_some());
     }
 }

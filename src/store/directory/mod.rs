@@ -8,7 +8,7 @@
 //! <state>/clusters/<name>/events.jsonl   its history, one event per line
 //! <state>/clusters/<name>/tls/*.pem      its secrets, for their owner only
 //! <state>/clusters/<name>/logs/          what its nodes print
-//! <state>/clusters/.new-*                a cluster that is being added
+//! <state>/clusters/.new-<uid>            a cluster that is being added
 //! <state>/clusters/.removed-<uid>        a cluster that is being removed
 //! ```
 //!

@@ -170,27 +170,34 @@ class Drain:
             self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
-        clean = False
+        clean = await self._drained()
+        closing = asyncio.ensure_future(self.close())
         try:
-            address = self.address()
-            if address is None:
-                # Nothing ran here yet, or nothing does any more.
-                clean = True
-            else:
-                logger.info("draining %s within %.0f s", address, self.grace)
-                clean = await self._hand_over(address) or self.holds_nothing()
-                logger.info(
-                    "drained %s in %.2f s: %s",
-                    address,
-                    time.monotonic() - self._begun,
-                    "nothing lost" if clean else "not everything could be handed over",
-                )
-            await asyncio.wait_for(self.close(), max(0.5, self._left() + CLOSE_RESERVE - 0.5))
+            # Dask may wait here for threads that never end, or for a scheduler that never was.
+            await asyncio.wait([closing], timeout=min(CLOSE_RESERVE, self.grace / 2))
+            if not closing.done():
+                logger.warning("the connections were not closed in time; leaving all the same")
+            elif closing.exception() is not None:
+                logger.warning("the connections could not be closed: %s", closing.exception())
+        finally:
+            # Whoever waits for the server's end would cancel this and exit with 0 whatever was lost.
+            leave(0 if clean else DRAIN_NOT_CLEAN)
+
+    async def _drained(self) -> bool:
+        """Drain and return whether nothing is lost."""
+        address = self.address()
+        if address is None:
+            # Nothing ran here yet, or nothing does any more.
+            return True
+        logger.info("draining %s within %.0f s", address, self.grace)
+        try:
+            clean = await self._hand_over(address) or self.holds_nothing()
         except Exception:
             logger.exception("the drain failed")
-            clean = False
-        if not clean:
-            leave(DRAIN_NOT_CLEAN)
+            return False
+        outcome = "nothing lost" if clean else "not everything could be handed over"
+        logger.info("drained %s in %.2f s: %s", address, time.monotonic() - self._begun, outcome)
+        return clean
 
     def _left(self) -> float:
         """Seconds until closing must begin."""
@@ -269,8 +276,9 @@ class WorkerDrain(Drain):
         return self.server.address if self.server.status in in_service else None
 
     def holds_nothing(self) -> bool:
-        """Return whether there is neither a result nor a running task."""
-        return not self.server.data and not self.server.state.all_running_tasks
+        """Return whether there is no result, no actor and no running task."""
+        state = self.server.state
+        return not self.server.data and not state.actors and not state.all_running_tasks
 
     async def busy(self) -> bool:
         """Return whether a thread is occupied, by seceded tasks too."""

@@ -3,8 +3,10 @@
 //! It outlives the controller, and nothing that it started outlives it. Everything about it happens on
 //! its main thread: the kernel ends the children of a process when the *thread* that adopted them ends.
 
+mod claimed;
 mod connections;
 mod fork_server;
+mod fork_servers;
 mod node_logs;
 pub mod protocol;
 mod run;

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    model::{CallerEnvironment, ClusterKey, NodeId, NodeName, Role, SoftwareVersions, TemplateHash},
+    model::{
+        BootId, CallerEnvironment, ClusterKey, MachineId, NodeId, NodeName, Role, SoftwareVersions,
+        TemplateHash,
+    },
     provider::{ErrorKind, Stop},
 };
 
@@ -30,6 +33,12 @@ pub const LONGEST_LINE: usize = 256 << 20;
 pub struct HostStart {
     /// What the fork server is started with, and nothing else.
     pub environment: BTreeMap<String, String>,
+    /// How long it lives without a controller while it is a spare.
+    pub spare_life: Duration,
+    /// The machine, as its controller knows it.
+    pub machine: MachineId,
+    /// The boot of that machine.
+    pub boot: BootId,
 }
 
 /// The first and only line of a host's standard output.
@@ -162,8 +171,8 @@ pub struct Claim {
     pub cluster: ClusterKey,
     /// Where its nodes' logs go.
     pub logs: PathBuf,
-    /// Where its workers may spill; made by the host, and removed with it.
-    pub scratch: PathBuf,
+    /// Below this its nodes spill, unless their Dask configuration says otherwise.
+    pub temporary: PathBuf,
     /// Where its nodes run.
     pub working_directory: PathBuf,
     /// What its nodes put in front of their import path.

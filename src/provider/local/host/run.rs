@@ -119,8 +119,8 @@ pub fn run_host(arguments: &HostArguments) -> Result<(), HostError> {
             return Err(error);
         }
     };
-    announce(&HostStarted::Listening(started.record.socket.clone()));
-    startup::detach(&started.paths.log)?;
+    announce(&HostStarted::Listening(started.own.record.socket.clone()));
+    startup::detach(&started.own.paths.log)?;
     // Somebody else may have set one up; then that is used.
     let _set = tracing_subscriber::fmt().with_ansi(false).with_writer(io::stderr).try_init();
     runtime.block_on(serve(started))
@@ -141,20 +141,13 @@ async fn serve(started: Started) -> Result<(), HostError> {
     // Caught and ignored: a Ctrl-C is not meant for it.
     let _interrupt = on(SignalKind::interrupt())?;
 
-    let socket = started.record.socket.clone();
+    let socket = started.own.record.socket.clone();
     let mut listener = UnixListener::from_std(started.listener)
         .map_err(|error| HostError::io("listen on", &socket, &error))?;
     let (inputs, mut input) = mpsc::channel(64);
     let (events, mut event) = mpsc::channel(1024);
     let channels = Channels { connections: Connections::new(inputs), events };
-    let mut service = Service::new(
-        started.paths,
-        started.record,
-        started.lock,
-        started.fork_server,
-        channels,
-        Instant::now(),
-    );
+    let mut service = Service::new(started.own, started.fork_server, channels, Instant::now());
     service.start_fork_server();
     loop {
         let next = tokio::select! {
@@ -199,6 +192,7 @@ async fn until(wakeup: Option<Instant>) {
 const LONGEST_END: Duration = Duration::from_secs(10);
 
 async fn end(mut service: Service, mut child: Signal, socket: &Path) -> Result<(), HostError> {
+    service.close_connections().await;
     let deadline = Instant::now() + LONGEST_END;
     while !service.kill_all() && Instant::now() < deadline {
         // The children of what was killed become this process's, one generation after the other; not

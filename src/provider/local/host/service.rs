@@ -1,45 +1,33 @@
 //! What a host does about each thing that happens.
 
-use std::{collections::BTreeMap, fs::File, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use rustix::process::Signal;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{net::UnixStream, sync::mpsc, time::Instant};
 
 use super::{
-    super::{
-        os::{self, ExitStatus, ProcessId, Reaped},
-        paths::{self, HostPaths},
-        record::HostRecord,
-        variables,
-    },
+    super::os::{self, ExitStatus, ProcessId, Reaped},
+    claimed::Claimed,
     connections::{ConnectionId, Connections, Input},
-    fork_server::{Event, ForkServer, ForkServerPlan, FromForkServer},
+    fork_server::{Event, ForkServerPlan, FromForkServer},
+    fork_servers::{ForkServerEnd, ForkServers},
     node_logs,
     protocol::{
         Answer, Claim, FromHost, Hello, HostFailure, HowToStop, NodeLaunch, PROTOCOL, Readiness, Refusal,
         Request, RequestLine,
     },
     run::{HostError, wall_clock},
+    startup::Own,
     state::{Admission, Deed, End, Nodes},
 };
-use crate::{
-    model::{NodeName, Role},
-    provider::ErrorKind,
-};
+use crate::{model::NodeName, provider::ErrorKind};
 
-/// How long a spare lives without a controller.
-const LONELY_SPARE: Duration = Duration::from_secs(30);
 /// How often the length of logs is looked at while nodes live.
 const LOG_CHECK: Duration = Duration::from_secs(10);
 /// Lines of its log that are kept with a node that ended.
 const LAST_LINES: usize = 20;
-/// Starts of a fork server that end before it is ready, in a row, after which it is given up.
-const FORK_SERVER_TRIES: u32 = 5;
-/// The pause after the first such start; doubled after every other.
-const FORK_SERVER_PAUSE: Duration = Duration::from_millis(200);
-
 /// What comes after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -59,75 +47,29 @@ pub struct Channels {
 
 /// A host's whole state.
 pub struct Service {
-    paths: HostPaths,
-    record: HostRecord,
-    _lock: File,
+    own: Own,
     claimed: Option<Claimed>,
     nodes: Nodes,
     told_revision: u64,
     connections: Connections,
     /// Who waits for readiness, with the request's number.
     waiting: Vec<(ConnectionId, u64)>,
-    fork_server: ForkServers,
+    fork_servers: ForkServers,
     lonely_since: Option<Instant>,
     next_log_check: Option<Instant>,
 }
 
-struct Claimed {
-    claim: Claim,
-    _lock: File,
-    lock_path: PathBuf,
-}
-
-/// The fork server and its history.
-struct ForkServers {
-    plan: ForkServerPlan,
-    events: mpsc::Sender<FromForkServer>,
-    running: Option<ForkServer>,
-    generation: u32,
-    readiness: Option<Readiness>,
-    /// Ends in a row before it was ready.
-    failures: u32,
-    restart_at: Option<Instant>,
-}
-
-impl ForkServers {
-    fn waiting_for(&self) -> &'static str {
-        match self.readiness {
-            Some(Readiness::Ready { .. }) => "it is being forked",
-            _ => "its fork server is importing Dask",
-        }
-    }
-}
-
 impl Service {
     /// A spare without fork server.
-    pub fn new(
-        paths: HostPaths,
-        record: HostRecord,
-        lock: File,
-        plan: ForkServerPlan,
-        channels: Channels,
-        now: Instant,
-    ) -> Self {
+    pub fn new(own: Own, plan: ForkServerPlan, channels: Channels, now: Instant) -> Self {
         Self {
-            paths,
-            record,
-            _lock: lock,
+            own,
             claimed: None,
             nodes: Nodes::default(),
             told_revision: 0,
             connections: channels.connections,
             waiting: Vec::new(),
-            fork_server: ForkServers {
-                plan,
-                events: channels.events,
-                running: None,
-                generation: 0,
-                readiness: None,
-                failures: 0,
-                restart_at: None,
-            },
+            fork_servers: ForkServers::new(plan, channels.events),
             lonely_since: Some(now),
             next_log_check: None,
         }
@@ -167,8 +109,8 @@ impl Service {
             self.waiting.retain(|(waiting, _)| *waiting == connection);
             let hello = Hello {
                 protocol: PROTOCOL,
-                id: self.record.id.clone(),
-                claimed_by: self.record.claimed_by.clone(),
+                id: self.own.record.id.clone(),
+                claimed_by: self.own.record.claimed_by.clone(),
             };
             self.reply(connection, id, done(&hello));
             return Next::GoOn;
@@ -191,7 +133,7 @@ impl Service {
                 Err(failure) => Answer::Failed(failure),
             },
             Request::Launch { nodes } => done(&self.launch(nodes)),
-            Request::Observe => done(&self.nodes.observe(self.fork_server.waiting_for())),
+            Request::Observe => done(&self.nodes.observe(self.fork_servers.waiting_for())),
             Request::Remove { nodes, how } => {
                 self.remove(&nodes, how);
                 done(&())
@@ -210,46 +152,16 @@ impl Service {
     }
 
     fn claim(&mut self, claim: Claim) -> Result<(), HostFailure> {
-        if let Some(owner) = &self.record.claimed_by {
+        if let Some(owner) = &self.own.record.claimed_by {
             if *owner == claim.cluster {
                 return Ok(());
             }
-            let message = format!("host {} is cluster {}'s ({})", self.record.id, owner.name, owner.uid);
+            let message = format!("host {} is cluster {}'s ({})", self.own.record.id, owner.name, owner.uid);
             return Err(HostFailure::new(ErrorKind::Conflict, message));
         }
-        let failed = |doing: &str, path: &std::path::Path, error: &std::io::Error| {
-            HostFailure::new(kind_of(error), format!("cannot {doing} {}: {error}", path.display()))
-        };
-        let lock_path = paths::claim(&self.record_state(), &claim.cluster.uid);
-        let lock = os::try_lock(&lock_path).map_err(|error| failed("lock", &lock_path, &error))?.ok_or_else(
-            || {
-                HostFailure::new(
-                    ErrorKind::Conflict,
-                    format!("cluster {} has a host already", claim.cluster.name),
-                )
-            },
-        )?;
-        for directory in [&claim.logs, &claim.scratch] {
-            os::private_directory(directory)
-                .map_err(|error| failed("make the directory", directory, &error))?;
-        }
-        // In a directory for everybody, somebody else may have been there first.
-        os::check_private(&claim.scratch)
-            .map_err(|error| failed("use the directory", &claim.scratch, &error))?;
-        let record = HostRecord {
-            claimed_by: Some(claim.cluster.clone()),
-            scratch: Some(claim.scratch.clone()),
-            ..self.record.clone()
-        };
-        record.write(&self.paths).map_err(|error| failed("write", &self.paths.record, &error))?;
-        self.record = record;
-        self.claimed = Some(Claimed { claim, _lock: lock, lock_path });
+        self.claimed =
+            Some(Claimed::new(claim, self.own.state.clone(), &mut self.own.record, &self.own.paths)?);
         Ok(())
-    }
-
-    fn record_state(&self) -> PathBuf {
-        let hosts = self.paths.directory.parent();
-        hosts.and_then(|hosts| hosts.parent()).unwrap_or(&self.paths.directory).to_owned()
     }
 
     fn launch(&mut self, launches: Vec<NodeLaunch>) -> Vec<Refusal> {
@@ -267,49 +179,14 @@ impl Service {
         refusals
     }
 
-    /// What the fork server is to be told of a node; makes the node's directory.
-    fn admission(&self, launch: NodeLaunch) -> Result<Admission, HostFailure> {
-        let Some(Claimed { claim, .. }) = &self.claimed else {
-            return Err(HostFailure::new(ErrorKind::Conflict, format!("host {} is a spare", self.record.id)));
+    fn admission(&mut self, launch: NodeLaunch) -> Result<Admission, HostFailure> {
+        let Some(claimed) = &self.claimed else {
+            return Err(HostFailure::new(
+                ErrorKind::Conflict,
+                format!("host {} is a spare", self.own.record.id),
+            ));
         };
-        let name = launch.id.name();
-        let marks = variables::marks(&self.record.id, &self.record_state().to_string_lossy());
-        let environment = variables::node_environment(
-            &claim.environment,
-            &launch.environment,
-            &launch.secret_environment,
-            &marks,
-            &claim.cluster.uid,
-        )
-        .map_err(|missing| HostFailure::new(ErrorKind::Invalid, missing.to_string()))?;
-        let mut arguments = launch.arguments;
-        let role = match launch.id.role() {
-            Role::Scheduler => "scheduler",
-            Role::Worker => "worker",
-        };
-        if launch.id.role() == Role::Worker {
-            let scratch = claim.scratch.join(name.as_str());
-            os::private_directory(&scratch).map_err(|error| {
-                let message = format!("cannot make the directory {}: {error}", scratch.display());
-                HostFailure::new(kind_of(&error), message)
-            })?;
-            arguments.insert("local_directory".to_owned(), json!(scratch));
-        }
-        let command = json!({
-            "command": "launch",
-            "node": name,
-            "role": role,
-            "directory": claim.working_directory,
-            "environment": environment,
-            "import_path": claim.import_path,
-            "log": paths::node_log(&claim.logs, &name),
-            "tls": launch.tls,
-            "config": launch.config,
-            "arguments": arguments,
-        });
-        let mut command = command.to_string().into_bytes();
-        command.push(b'\n');
-        Ok(Admission { id: launch.id, template: launch.template, command })
+        claimed.admission(launch, &mut self.own.record, &self.own.paths)
     }
 
     fn remove(&mut self, nodes: &[NodeName], how: HowToStop) {
@@ -321,40 +198,24 @@ impl Service {
         }
     }
 
-    /// Starts a fork server, as far as that was not given up.
+    /// Starts the fork server.
     pub fn start_fork_server(&mut self) {
-        let server = &mut self.fork_server;
-        server.restart_at = None;
-        server.generation += 1;
-        match ForkServer::start(&server.plan, server.generation, server.events.clone()) {
-            Ok(running) => server.running = Some(running),
-            Err(error) => {
-                let error = format!("cannot run {}: {error}", server.plan.interpreter.display());
-                self.ready(Readiness::Unusable { error });
-            }
-        }
-    }
-
-    fn ready(&mut self, readiness: Readiness) {
-        if let Readiness::Unusable { error } = &readiness {
-            self.nodes.fail_queue(error, wall_clock());
-        } else {
-            self.fork_server.failures = 0;
-        }
-        self.fork_server.readiness = Some(readiness);
+        self.fork_servers.start();
     }
 
     /// Takes note of what a fork server, or a node, says.
     pub fn event(&mut self, from: FromForkServer) -> Next {
-        let current = self.fork_server.generation == from.generation;
+        let current = self.fork_servers.generation() == from.generation;
         match from.event {
             Event::Ready { versions, threads } if current => {
                 if threads > 1 {
                     tracing::warn!(threads, "the fork server has threads; what it forks may hang");
                 }
-                self.ready(Readiness::Ready { versions });
+                self.fork_servers.set_readiness(Readiness::Ready { versions });
             }
-            Event::Unusable { error } if current => self.ready(Readiness::Unusable { error }),
+            Event::Unusable { error } if current => {
+                self.fork_servers.set_readiness(Readiness::Unusable { error });
+            }
             Event::Refused { node, error } => {
                 tracing::error!(?node, error, "the fork server refused a command");
                 if let Some(node) = node {
@@ -401,59 +262,31 @@ impl Service {
     }
 
     fn child_ended(&mut self, pid: i32, status: ExitStatus) {
-        if self.fork_server.running.as_ref().is_some_and(|server| server.process.pid == pid) {
-            self.fork_server_ended(status);
+        if let Some(ForkServerEnd { generation, how }) =
+            self.fork_servers.child_ended(pid, status, &self.own.paths.log, Instant::now())
+        {
+            tracing::warn!(generation, "the fork server {how}");
+            let reason = format!("the fork server {how} before it started this");
+            self.nodes.fork_server_lost(generation, &reason, wall_clock());
             return;
         }
         let end = End { at: wall_clock(), code: status.code, signal: status.signal };
-        if let (Some(name), Some(Claimed { claim, .. })) = (self.nodes.ended(pid, end), &self.claimed) {
-            let log = paths::node_log(&claim.logs, &name);
-            self.nodes.set_last_log(&name, node_logs::last_lines(&log, LAST_LINES));
-            remove_in_background(claim.scratch.join(name.as_str()));
+        let Some(name) = self.nodes.ended(pid, end) else { return };
+        if let Some(claimed) = &self.claimed {
+            self.nodes.set_last_log(&name, node_logs::last_lines(&claimed.log(&name), LAST_LINES));
         }
-    }
-
-    fn fork_server_ended(&mut self, status: ExitStatus) {
-        let generation = self.fork_server.generation;
-        self.fork_server.running = None;
-        let how = match status {
-            ExitStatus { signal: Some(signal), .. } => format!("was ended by signal {signal}"),
-            ExitStatus { code, .. } => format!("ended with exit code {}", code.unwrap_or_default()),
-        };
-        tracing::warn!(generation, "the fork server {how}");
-        self.nodes.fork_server_lost(
-            generation,
-            &format!("the fork server {how} before it started this"),
-            wall_clock(),
-        );
-        let was_ready = matches!(self.fork_server.readiness, Some(Readiness::Ready { .. }));
-        if matches!(self.fork_server.readiness, Some(Readiness::Unusable { .. })) {
-            return;
+        for root in &self.own.record.scratch {
+            remove_in_background(root.join(name.as_str()));
         }
-        self.fork_server.readiness = None;
-        if !was_ready {
-            self.fork_server.failures += 1;
-        }
-        let failures = self.fork_server.failures;
-        if failures >= FORK_SERVER_TRIES {
-            let last = node_logs::last_lines(&self.paths.log, LAST_LINES);
-            let last = last.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default();
-            let interpreter = self.fork_server.plan.interpreter.display();
-            let error = format!("{interpreter} {how} while it imported Dask; its last line: {last}");
-            self.ready(Readiness::Unusable { error });
-            return;
-        }
-        let pause = FORK_SERVER_PAUSE.saturating_mul(1 << failures.min(FORK_SERVER_TRIES));
-        self.fork_server.restart_at = Some(Instant::now() + pause);
     }
 
     /// When there is something to do though nothing happened.
     pub fn next_wakeup(&self) -> Option<Instant> {
         [
             self.nodes.next_deadline().map(Instant::from_std),
-            self.lonely_since.filter(|_| self.claimed.is_none()).map(|since| since + LONELY_SPARE),
+            self.lonely_since.filter(|_| self.claimed.is_none()).map(|since| since + self.own.spare_life),
             self.next_log_check,
-            self.fork_server.restart_at,
+            self.fork_servers.restart_at(),
         ]
         .into_iter()
         .flatten()
@@ -463,14 +296,15 @@ impl Service {
     /// Does what is due.
     pub fn on_time(&mut self) -> Next {
         let now = Instant::now();
-        if self.claimed.is_none() && self.lonely_since.is_some_and(|since| since + LONELY_SPARE <= now) {
+        if self.claimed.is_none() && self.lonely_since.is_some_and(|since| since + self.own.spare_life <= now)
+        {
             tracing::info!("no controller wants this spare");
             return Next::End;
         }
         for deed in self.nodes.overdue(now.into_std()) {
             do_deed(deed);
         }
-        if self.fork_server.restart_at.is_some_and(|at| at <= now) {
+        if self.fork_servers.restart_at().is_some_and(|at| at <= now) {
             self.start_fork_server();
         }
         if self.next_log_check.is_some_and(|at| at <= now) {
@@ -481,9 +315,8 @@ impl Service {
     }
 
     fn rotate_logs(&self) {
-        let Some(Claimed { claim, .. }) = &self.claimed else { return };
-        for node in self.nodes.names() {
-            let log = paths::node_log(&claim.logs, node);
+        let Some(claimed) = &self.claimed else { return };
+        for log in self.nodes.names().map(|node| claimed.log(node)) {
             if let Err(error) = node_logs::rotate(&log) {
                 tracing::warn!(%error, log = %log.display(), "cannot move a long log aside");
             }
@@ -493,16 +326,14 @@ impl Service {
     /// What follows from whatever has just happened: starts what waits, answers who waits, tells who
     /// listens.
     pub fn settle(&mut self) {
-        if let (Some(server), Some(Readiness::Ready { .. })) =
-            (&self.fork_server.running, &self.fork_server.readiness)
-        {
+        if let Some(server) = self.fork_servers.ready() {
             while let Some(command) = self.nodes.next_to_send(server.generation) {
                 server.tell(command);
             }
-        } else if let Some(Readiness::Unusable { error }) = &self.fork_server.readiness {
+        } else if let Some(Readiness::Unusable { error }) = self.fork_servers.readiness() {
             self.nodes.fail_queue(error, wall_clock());
         }
-        if let Some(readiness) = &self.fork_server.readiness {
+        if let Some(readiness) = self.fork_servers.readiness() {
             let answer = done(readiness);
             for (connection, id) in std::mem::take(&mut self.waiting) {
                 self.connections.send(connection, &FromHost::Reply { id, answer: answer.clone() });
@@ -518,11 +349,14 @@ impl Service {
             if self.nodes.any_alive() { self.next_log_check.or(Some(now + LOG_CHECK)) } else { None };
     }
 
+    /// Sends what was answered, and serves nobody any more.
+    pub async fn close_connections(&mut self) {
+        self.connections.close_all().await;
+    }
+
     /// Ends every process below this one that can be seen now. Returns whether none is left.
     pub fn kill_all(&mut self) -> bool {
-        if let Some(server) = self.fork_server.running.take() {
-            server.process.kill_group();
-        }
+        self.fork_servers.kill();
         for (_, process) in self.nodes.running() {
             process.kill_group();
         }
@@ -544,14 +378,12 @@ impl Service {
 
     /// Removes all files, its own directory last; the lock is let go with the process.
     pub fn clean_up(self) -> Result<(), HostError> {
-        if let Some(Claimed { claim, lock_path, .. }) = &self.claimed {
-            if let Err(error) = os::remove_all(&claim.scratch) {
-                tracing::warn!(%error, scratch = %claim.scratch.display(), "cannot remove what workers spilled");
-            }
-            // While its lock is held, so that nobody can hold a lock on a removed file.
-            os::remove_all(lock_path).map_err(|error| HostError::io("remove", lock_path, &error))?;
+        if let Some(claimed) = self.claimed {
+            claimed
+                .release(&self.own.record)
+                .map_err(|error| HostError::io("let go of", &self.own.paths.directory, &error))?;
         }
-        let directory = &self.paths.directory;
+        let directory = &self.own.paths.directory;
         os::remove_all(directory).map_err(|error| HostError::io("remove", directory, &error))
     }
 }
@@ -585,12 +417,4 @@ fn done(value: &impl Serialize) -> Answer {
 
 fn request_number(line: &[u8]) -> Option<u64> {
     serde_json::from_slice::<BTreeMap<String, Value>>(line).ok()?.get("id")?.as_u64()
-}
-
-fn kind_of(error: &std::io::Error) -> ErrorKind {
-    match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Capacity,
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Invalid,
-        _ => ErrorKind::Transient,
-    }
 }

@@ -1,10 +1,12 @@
 //! How a host comes up: its lock, its record, its socket, its log.
 
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions},
     io::{self, BufRead, Write},
     os::unix::{fs::OpenOptionsExt, net::UnixListener},
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -21,16 +23,26 @@ use super::{
 
 /// What a host has once it is up.
 pub struct Started {
-    /// Its files.
-    pub paths: HostPaths,
-    /// What it has written down.
-    pub record: HostRecord,
-    /// Held for life.
-    pub lock: File,
+    /// What it keeps for life.
+    pub own: Own,
     /// Where it listens.
     pub listener: UnixListener,
     /// How to start its fork server.
     pub fork_server: ForkServerPlan,
+}
+
+/// What a host keeps for life.
+pub struct Own {
+    /// The directory of durable state.
+    pub state: PathBuf,
+    /// Its files.
+    pub paths: HostPaths,
+    /// What it has written down.
+    pub record: HostRecord,
+    /// How long it lives without a controller while it is a spare.
+    pub spare_life: Duration,
+    /// Held, never looked at.
+    _lock: File,
 }
 
 /// Takes the process out of its caller's session, and makes all that a host needs.
@@ -58,27 +70,24 @@ pub fn start(arguments: &HostArguments) -> Result<Started, HostError> {
         id: arguments.id.clone(),
         process: ProcessId::own()
             .map_err(|error| HostError::io("read", Path::new("/proc/self/stat"), &error))?,
-        boot: os::boot_id()
-            .map_err(|error| HostError::io("read", Path::new("/proc/sys/kernel/random"), &error))?,
-        machine: os::machine_id(),
+        boot: told.boot,
+        machine: told.machine,
         socket: paths::socket(&arguments.runtime, &arguments.id),
         interpreter: arguments.interpreter.clone(),
         start_environment,
         claimed_by: None,
-        scratch: None,
+        scratch: BTreeSet::new(),
     };
     record.write(&paths).map_err(|error| HostError::io("write", &paths.record, &error))?;
     let listener = listen(&record.socket)?;
     Ok(Started {
+        own: Own { state: arguments.state.clone(), paths, record, spare_life: told.spare_life, _lock: lock },
+        listener,
         fork_server: ForkServerPlan {
             interpreter: arguments.interpreter.clone(),
             script: arguments.fork_server.clone(),
             environment,
         },
-        paths,
-        record,
-        lock,
-        listener,
     })
 }
 

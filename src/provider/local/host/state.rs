@@ -50,7 +50,7 @@ pub enum Deed {
 /// The nodes of a host.
 #[derive(Default)]
 pub struct Nodes {
-    nodes: BTreeMap<NodeName, Node>,
+    by_name: BTreeMap<NodeName, Node>,
     /// Every name ever started; never shrinks, so that a repeated launch is known as such.
     started: BTreeSet<NodeName>,
     queue: VecDeque<(NodeName, Vec<u8>)>,
@@ -96,7 +96,7 @@ impl Nodes {
 
     /// Whether any process of a node runs, or will.
     pub fn any_alive(&self) -> bool {
-        self.nodes.values().any(|node| !matches!(node.phase, Phase::Ended(_)))
+        self.by_name.values().any(|node| !matches!(node.phase, Phase::Ended(_)))
     }
 
     /// Whether this name was ever started.
@@ -122,7 +122,7 @@ impl Nodes {
             failure: None,
             last_log: Vec::new(),
         };
-        self.nodes.insert(name.clone(), node);
+        self.by_name.insert(name.clone(), node);
         self.queue.push_back((name, command));
         self.revision += 1;
     }
@@ -130,7 +130,7 @@ impl Nodes {
     /// The next node to be started, now in the hands of the fork server of this generation.
     pub fn next_to_send(&mut self, generation: u32) -> Option<Vec<u8>> {
         while let Some((name, command)) = self.queue.pop_front() {
-            if let Some(node) = self.nodes.get_mut(&name) {
+            if let Some(node) = self.by_name.get_mut(&name) {
                 node.phase = Phase::Sent(generation);
                 return Some(command);
             }
@@ -148,7 +148,7 @@ impl Nodes {
     /// The fork server of this generation is gone; what it was told and did not do is not done.
     pub fn fork_server_lost(&mut self, generation: u32, reason: &str, at: Timestamp) {
         let lost: Vec<NodeName> = self
-            .nodes
+            .by_name
             .iter()
             .filter(|(_, node)| matches!(node.phase, Phase::Sent(sent) if sent == generation))
             .map(|(name, _)| name.clone())
@@ -160,7 +160,7 @@ impl Nodes {
 
     /// A node that never had a process ends.
     pub fn fail_unstarted(&mut self, name: &NodeName, reason: &str, at: Timestamp) {
-        let Some(node) = self.nodes.get_mut(name) else { return };
+        let Some(node) = self.by_name.get_mut(name) else { return };
         if !matches!(node.phase, Phase::Queued | Phase::Sent(_)) {
             return;
         }
@@ -173,7 +173,7 @@ impl Nodes {
     /// A node has a process.
     pub fn forked(&mut self, name: &NodeName, process: ProcessId, alive: bool) -> Option<Deed> {
         let end = self.take_unclaimed(process.pid);
-        let Some(node) = self.nodes.get_mut(name) else {
+        let Some(node) = self.by_name.get_mut(name) else {
             // Removed, or given up with its fork server, while it was being forked.
             return Some(Deed::Kill(process));
         };
@@ -195,7 +195,7 @@ impl Nodes {
 
     /// A node listens.
     pub fn listening(&mut self, name: &NodeName, address: String, dashboard_port: Option<u16>) {
-        if let Some(node) = self.nodes.get_mut(name) {
+        if let Some(node) = self.by_name.get_mut(name) {
             node.address = Some(address);
             node.dashboard_port = dashboard_port.or(node.dashboard_port);
             self.revision += 1;
@@ -204,7 +204,7 @@ impl Nodes {
 
     /// A node will have no dashboard.
     pub fn without_dashboard(&mut self, name: &NodeName) {
-        if let Some(node) = self.nodes.get_mut(name) {
+        if let Some(node) = self.by_name.get_mut(name) {
             node.dashboard_port = None;
             self.revision += 1;
         }
@@ -212,7 +212,7 @@ impl Nodes {
 
     /// A node said why it cannot start.
     pub fn failed(&mut self, name: &NodeName, reason: String) {
-        if let Some(node) = self.nodes.get_mut(name) {
+        if let Some(node) = self.by_name.get_mut(name) {
             node.failure = Some(reason);
             self.revision += 1;
         }
@@ -220,7 +220,7 @@ impl Nodes {
 
     /// Processes of nodes, by name.
     pub fn running(&self) -> impl Iterator<Item = (&NodeName, ProcessId)> {
-        self.nodes.iter().filter_map(|(name, node)| match node.phase {
+        self.by_name.iter().filter_map(|(name, node)| match node.phase {
             Phase::Running(process) => Some((name, process)),
             _ => None,
         })
@@ -228,7 +228,7 @@ impl Nodes {
 
     /// Names of all nodes that are shown.
     pub fn names(&self) -> impl Iterator<Item = &NodeName> {
-        self.nodes.keys()
+        self.by_name.keys()
     }
 
     /// A process has ended. Returns its node, if it was one.
@@ -241,7 +241,7 @@ impl Nodes {
             self.unclaimed.push_back((pid, end));
             return None;
         };
-        if let Some(node) = self.nodes.get_mut(&name) {
+        if let Some(node) = self.by_name.get_mut(&name) {
             node.phase = Phase::Ended(end);
             self.revision += 1;
         }
@@ -251,7 +251,7 @@ impl Nodes {
 
     /// The last lines of the log of a node that has ended.
     pub fn set_last_log(&mut self, name: &NodeName, lines: Vec<String>) {
-        if let Some(node) = self.nodes.get_mut(name) {
+        if let Some(node) = self.by_name.get_mut(name) {
             node.last_log = lines;
             self.revision += 1;
         }
@@ -259,11 +259,11 @@ impl Nodes {
 
     /// Somebody ordered the end of a node.
     pub fn remove(&mut self, name: &NodeName, how: HowToStop, now: Instant) -> Option<Deed> {
-        let node = self.nodes.get_mut(name)?;
+        let node = self.by_name.get_mut(name)?;
         self.revision += 1;
         match node.phase {
             Phase::Queued | Phase::Ended(_) => {
-                self.nodes.remove(name);
+                self.by_name.remove(name);
                 None
             }
             Phase::Sent(_) => {
@@ -271,13 +271,12 @@ impl Nodes {
                 None
             }
             Phase::Running(process) => match (how, node.ordered) {
-                (_, Some(Order::Killed)) => None,
+                // A repeated order neither asks twice nor gives more time.
+                (_, Some(Order::Killed)) | (HowToStop::Gently { .. }, Some(Order::Until(_))) => None,
                 (HowToStop::Now, _) => {
                     node.ordered = Some(Order::Killed);
                     Some(Deed::Kill(process))
                 }
-                // A repeated order neither asks twice nor gives more time.
-                (HowToStop::Gently { .. }, Some(Order::Until(_))) => None,
                 (HowToStop::Gently { grace }, None) => {
                     let until = now.checked_add(grace.saturating_add(GRACE_MARGIN)).unwrap_or(now);
                     node.ordered = Some(Order::Until(until));
@@ -290,7 +289,7 @@ impl Nodes {
     /// Nodes whose time to end by themselves is over.
     pub fn overdue(&mut self, now: Instant) -> Vec<Deed> {
         let mut deeds = Vec::new();
-        for node in self.nodes.values_mut() {
+        for node in self.by_name.values_mut() {
             if let (Phase::Running(process), Some(Order::Until(until))) = (node.phase, node.ordered)
                 && until <= now
             {
@@ -303,7 +302,7 @@ impl Nodes {
 
     /// When [`Nodes::overdue`] has something next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.nodes
+        self.by_name
             .values()
             .filter_map(|node| match (node.phase, node.ordered) {
                 (Phase::Running(_), Some(Order::Until(until))) => Some(until),
@@ -314,13 +313,13 @@ impl Nodes {
 
     /// Everything, as `observe` shows it.
     pub fn observe(&self, waiting_for: &str) -> Vec<HostNode> {
-        self.nodes.values().map(|node| node.show(waiting_for)).collect()
+        self.by_name.values().map(|node| node.show(waiting_for)).collect()
     }
 
     /// A node whose end was ordered is not shown once it has ended.
     fn forget_ended(&mut self, name: &NodeName) {
-        if self.nodes.get(name).is_some_and(|node| node.ordered.is_some()) {
-            self.nodes.remove(name);
+        if self.by_name.get(name).is_some_and(|node| node.ordered.is_some()) {
+            self.by_name.remove(name);
         }
     }
 
@@ -355,5 +354,121 @@ impl Node {
             dashboard_port: self.dashboard_port,
             last_log: self.last_log.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Incarnation, Slot};
+
+    fn admission(slot: u32) -> Admission {
+        let id = NodeId {
+            cluster: "demo".parse().unwrap(),
+            group: "workers".parse().unwrap(),
+            slot: Slot(slot),
+            incarnation: Incarnation(0),
+        };
+        Admission { id, template: TemplateHash::new("t"), command: vec![b'{'] }
+    }
+
+    fn process(pid: i32) -> ProcessId {
+        ProcessId { pid, start_time: 1 }
+    }
+
+    fn end() -> End {
+        End { at: Timestamp::UNIX_EPOCH, code: Some(0), signal: None }
+    }
+
+    fn states(nodes: &Nodes) -> Vec<HostNodeState> {
+        nodes.observe("it waits").into_iter().map(|node| node.state).collect()
+    }
+
+    /// Nodes with one that runs as pid 7.
+    fn one_running() -> (Nodes, NodeName) {
+        let (mut nodes, name) = (Nodes::default(), admission(0).id.name());
+        nodes.admit(admission(0));
+        assert!(nodes.next_to_send(1).is_some());
+        assert_eq!(nodes.forked(&name, process(7), true), None);
+        assert_eq!(states(&nodes), [HostNodeState::Running]);
+        (nodes, name)
+    }
+
+    #[test]
+    fn a_name_is_started_once_even_after_its_node_was_removed() {
+        let (mut nodes, name) = one_running();
+        nodes.admit(admission(0));
+        assert!(nodes.next_to_send(1).is_none());
+        assert_eq!(nodes.remove(&name, HowToStop::Now, Instant::now()), Some(Deed::Kill(process(7))));
+        assert_eq!(states(&nodes), [HostNodeState::Ending]);
+        assert_eq!(nodes.ended(7, end()), Some(name));
+        assert_eq!(states(&nodes), []);
+        nodes.admit(admission(0));
+        assert!(nodes.next_to_send(1).is_none());
+        assert_eq!(states(&nodes), []);
+    }
+
+    #[test]
+    fn a_node_that_is_stopped_gently_is_ended_when_its_time_is_over() {
+        let (mut nodes, name) = one_running();
+        let now = Instant::now();
+        let gently = HowToStop::Gently { grace: Duration::from_secs(25) };
+        assert_eq!(nodes.remove(&name, gently, now), Some(Deed::Terminate(process(7))));
+        let due = now + Duration::from_secs(30);
+        assert_eq!(nodes.next_deadline(), Some(due));
+        // Asked again: not told again, and no more time.
+        assert_eq!(nodes.remove(&name, gently, now + Duration::from_secs(9)), None);
+        assert_eq!(nodes.overdue(now + Duration::from_millis(29_999)), []);
+        assert_eq!(nodes.overdue(due), [Deed::Kill(process(7))]);
+        assert_eq!(nodes.overdue(due), []);
+        assert_eq!(nodes.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_node_that_is_removed_while_it_is_forked_is_ended_at_its_first_sign() {
+        let (mut nodes, name) = (Nodes::default(), admission(0).id.name());
+        nodes.admit(admission(0));
+        nodes.next_to_send(1);
+        assert_eq!(nodes.remove(&name, HowToStop::Now, Instant::now()), None);
+        assert_eq!(nodes.forked(&name, process(7), true), Some(Deed::Kill(process(7))));
+        nodes.ended(7, end());
+        assert_eq!(states(&nodes), []);
+    }
+
+    #[test]
+    fn an_end_that_is_seen_before_the_start_counts_unless_the_pid_is_in_use_again() {
+        for (alive, expected) in [
+            (
+                false,
+                HostNodeState::Ended { at: Timestamp::UNIX_EPOCH, code: Some(0), signal: None, reason: None },
+            ),
+            (true, HostNodeState::Running),
+        ] {
+            let (mut nodes, name) = (Nodes::default(), admission(0).id.name());
+            nodes.admit(admission(0));
+            nodes.next_to_send(1);
+            assert_eq!(nodes.ended(7, end()), None);
+            nodes.forked(&name, process(7), alive);
+            assert_eq!(states(&nodes), [expected]);
+        }
+    }
+
+    #[test]
+    fn what_a_lost_fork_server_did_not_start_ends_and_what_it_started_late_is_killed() {
+        let (mut nodes, _) = one_running();
+        nodes.admit(admission(1));
+        nodes.next_to_send(1);
+        nodes.admit(admission(2));
+        nodes.fork_server_lost(1, "it is gone", Timestamp::UNIX_EPOCH);
+        let seen = states(&nodes);
+        assert_eq!(seen.first(), Some(&HostNodeState::Running));
+        assert!(
+            matches!(&seen[1], HostNodeState::Ended { reason: Some(why), .. } if why == "it is gone"),
+            "{seen:?}"
+        );
+        assert_eq!(seen.get(2), Some(&HostNodeState::Waiting("it waits".to_owned())));
+        let late = admission(1).id.name();
+        assert_eq!(nodes.forked(&late, process(9), true), Some(Deed::Kill(process(9))));
+        assert!(nodes.next_to_send(2).is_some());
     }
 }

@@ -103,8 +103,8 @@ async fn writer() {
         store.append_events(&newest.key(), &[event("a")]).await.unwrap();
         store.create(&record("brief", uid)).await.unwrap();
         store.remove(&key("brief", uid)).await.unwrap();
-        println!("\nwritten {}", newest.revision);
-        std::io::stdout().flush().unwrap();
+        // In one piece, as the kill may come at any time.
+        std::io::stdout().write_all(format!("\nwritten {}\n", newest.revision).as_bytes()).unwrap();
     }
 }
 

@@ -63,7 +63,7 @@ fn a_state_directory_of_another_user_is_refused() {
     );
 }
 
-/// Runs a test of this module, in this very program, as a user whom permissions bind.
+/// Whether permissions bind this process; if not, `test` of this module is run in one that they do.
 fn as_ordinary_user(test: &str) -> bool {
     const MARK: &str = "CREWCALL_TEST_ORDINARY";
     if !rustix::process::geteuid().is_root() {
@@ -76,8 +76,11 @@ fn as_ordinary_user(test: &str) -> bool {
         .current_dir("/")
         .uid(65_534)
         .gid(65_534)
-        .output()
-        .unwrap();
+        .output();
+    let Ok(output) = output else {
+        skip("this program lies where no ordinary user can run it");
+        return false;
+    };
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
     false
