@@ -1,5 +1,7 @@
 //! `create`: a document becomes a cluster, or the changes of one.
 
+use std::fmt::Write as _;
+
 use futures_util::StreamExt;
 use serde_json::json;
 
@@ -153,7 +155,9 @@ fn summary(view: &ClusterView) -> String {
     let name = &view.name;
     let ready = view.groups.iter().map(|group| group.ready).fold(0, u32::saturating_add);
     let mut text = format!("Cluster {name} is ready: {}\n", workers(ready, ""));
-    let mut line = |key: &str, value: &str| text.push_str(&format!("{key:<10} {value}\n"));
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(text, "{key:<10} {value}");
+    };
     if let Some(endpoint) = &view.endpoint {
         line("endpoint", endpoint);
     }
