@@ -115,7 +115,7 @@ pub enum Verb {
     Host(crate::provider::local::host::HostArguments),
     /// What a command starts when there is no controller.
     #[command(name = "__controller", hide = true)]
-    ControllerProcess(ControllerProcessArguments),
+    ControllerProcess(crate::api::process::ControllerArguments),
     /// Writes reference, completions and manual pages into a directory.
     #[command(name = "__generate", hide = true)]
     Generate(GenerateArguments),
@@ -413,14 +413,6 @@ pub struct ControllerLogsArguments {
     /// Only the last so many lines.
     #[arg(long, value_name = "N")]
     pub tail: Option<usize>,
-}
-
-/// Arguments of the controller's process; what else it needs is in its environment.
-#[derive(Debug, Args)]
-pub struct ControllerProcessArguments {
-    /// The version that it says it has; for tests of how one replaces another.
-    #[arg(long, value_name = "VERSION")]
-    pub as_version: Option<String>,
 }
 
 /// Arguments of `__generate`.

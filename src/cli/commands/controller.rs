@@ -8,16 +8,10 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    api::{
-        ApiClient, ControllerStatus,
-        process::{ControllerOptions, run_controller},
-    },
+    api::{ApiClient, ControllerStatus, process},
     cli::{
         CliError, Exit,
-        args::{
-            ControllerArguments, ControllerLogsArguments, ControllerProcessArguments,
-            ControllerStatusArguments, ControllerVerb,
-        },
+        args::{ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb},
         output::{age, print_data},
         session::Session,
     },
@@ -35,13 +29,8 @@ pub async fn controller(session: &Session, arguments: ControllerArguments) -> Re
 }
 
 /// Runs this process as the controller.
-pub fn controller_process(arguments: ControllerProcessArguments) -> Result<(), CliError> {
-    let run = || {
-        let mut options = ControllerOptions::of_this_process()?;
-        options.version = arguments.as_version.unwrap_or(options.version);
-        run_controller(&options)
-    };
-    run().map_err(|error| CliError::Process {
+pub fn controller_process(arguments: &process::ControllerArguments) -> Result<(), CliError> {
+    process::run_controller(arguments).map_err(|error| CliError::Process {
         message: error.to_string(),
         hint: error.hint(),
         exit: Exit::Controller,

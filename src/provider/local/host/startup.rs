@@ -20,7 +20,6 @@ use super::{
     protocol::{HostStart, PROTOCOL},
     run::{HostArguments, HostError},
 };
-use crate::provider;
 
 /// What a host has once it is up.
 pub struct Started {
@@ -71,14 +70,8 @@ pub fn start(arguments: &HostArguments) -> Result<Started, HostError> {
         id: arguments.id.clone(),
         process: ProcessId::own()
             .map_err(|error| HostError::io("read", Path::new("/proc/self/stat"), &error))?,
-<<<<<<< HEAD
         boot: told.boot,
         machine: told.machine,
-=======
-        boot: provider::boot_id()
-            .map_err(|error| HostError::io("read", Path::new("/proc/sys/kernel/random"), &error))?,
-        machine: provider::machine_id(),
->>>>>>> api
         socket: paths::socket(&arguments.runtime, &arguments.id),
         interpreter: arguments.interpreter.clone(),
         start_environment,
