@@ -18,6 +18,7 @@ use crate::{
         session::{Session, explain},
     },
     controller::{ClusterView, CreateMode, CreateOutcome, CreateReply, CreateRequest},
+    model::{ConditionKind, ConditionStatus},
     spec::{ClusterName, Span},
 };
 
@@ -53,6 +54,11 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
     let goal = Goal::Ready { generation: view.generation };
     let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting(&name)).await?;
     let view = seen.as_ref().unwrap_or(view);
+    if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)
+        && different.status == ConditionStatus::False
+    {
+        printer.warning(&format!("your Python and the cluster's differ: {}", different.message));
+    }
     progress.outcome("ready", json!({"cluster": view, "outcome": reply.outcome}));
     match arguments.output {
         Some(ReportFormat::Json) => Ok(()),
