@@ -114,7 +114,9 @@ impl<'a> Follower<'a> {
     fn take(&mut self, message: WatchMessage) {
         match message {
             WatchMessage::Cluster(view) => {
-                self.progress.state(&view, goal::parts(&view));
+                if self.goal.concerns(&view) {
+                    self.progress.state(&view, goal::parts(&view));
+                }
                 self.last = Some(view);
             }
             WatchMessage::Event(event) => {

@@ -150,7 +150,7 @@ fn arguments(command: &Command, scope: Scope, text: &mut String) {
 
 fn row(arg: &Arg) -> String {
     let values: Vec<&str> =
-        arg.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
+        arg.get_value_names().unwrap_or_default().iter().map(clap::builder::Str::as_str).collect();
     let takes_value = arg.get_num_args().is_some_and(|number| number.takes_values());
     let value =
         if takes_value && !values.is_empty() { format!(" {}", values.join(" ")) } else { String::new() };

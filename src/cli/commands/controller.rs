@@ -70,7 +70,7 @@ fn text(status: &ControllerStatus, locations: &Locations) -> String {
         ("socket", status.socket.display().to_string()),
         ("log", locations.log().display().to_string()),
     ];
-    pairs.iter().map(|(key, value)| format!("{key:<9} {value}\n")).collect()
+    pairs.map(|(key, value)| format!("{key:<9} {value}\n")).concat()
 }
 
 async fn stop(session: &Session, locations: &Locations) -> Result<(), CliError> {

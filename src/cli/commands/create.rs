@@ -1,5 +1,7 @@
 //! `create`: a document becomes a cluster, or the changes of one.
 
+use std::fmt::Write as _;
+
 use futures_util::StreamExt;
 use serde_json::json;
 
@@ -16,6 +18,7 @@ use crate::{
         session::{Session, explain},
     },
     controller::{ClusterView, CreateMode, CreateOutcome, CreateReply, CreateRequest},
+    model::{ConditionKind, ConditionStatus},
     spec::{ClusterName, Span},
 };
 
@@ -51,6 +54,11 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
     let goal = Goal::Ready { generation: view.generation };
     let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting(&name)).await?;
     let view = seen.as_ref().unwrap_or(view);
+    if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)
+        && different.status == ConditionStatus::False
+    {
+        printer.warning(&format!("your Python and the cluster's differ: {}", different.message));
+    }
     progress.outcome("ready", json!({"cluster": view, "outcome": reply.outcome}));
     match arguments.output {
         Some(ReportFormat::Json) => Ok(()),
@@ -153,7 +161,9 @@ fn summary(view: &ClusterView) -> String {
     let name = &view.name;
     let ready = view.groups.iter().map(|group| group.ready).fold(0, u32::saturating_add);
     let mut text = format!("Cluster {name} is ready: {}\n", workers(ready, ""));
-    let mut line = |key: &str, value: &str| text.push_str(&format!("{key:<10} {value}\n"));
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(text, "{key:<10} {value}");
+    };
     if let Some(endpoint) = &view.endpoint {
         line("endpoint", endpoint);
     }

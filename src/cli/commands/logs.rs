@@ -88,7 +88,7 @@ fn choose(
     let fits = |pattern: &str| {
         let matching = |node: &&&NodeName| {
             let name = short(cluster, node);
-            name == pattern || name.strip_prefix(pattern).is_some_and(|rest| is_numbers(rest))
+            name == pattern || name.strip_prefix(pattern).is_some_and(is_numbers)
         };
         ordered.iter().filter(matching).map(|node| (*node).clone()).collect::<Vec<_>>()
     };
