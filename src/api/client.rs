@@ -25,7 +25,7 @@ use crate::{
 const ANSWER_BOUND: Duration = Duration::from_secs(30);
 
 /// How long an answer may take that asks providers for everything.
-const SWEEP_BOUND: Duration = Duration::from_secs(300);
+const SWEEP_BOUND: Duration = Duration::from_mins(5);
 
 /// A controller that answers.
 ///
@@ -63,9 +63,10 @@ impl ApiClient {
     ///
     /// Once the controller has it, it goes on whether or not anybody listens.
     pub fn create(&self, request: CreateRequest) -> BoxStream<'static, Result<CreateMessage, ApiError>> {
-        self.messages(Ask::post("/v1/clusters", &request), |message| {
-            matches!(message, CreateMessage::Done(_))
-        })
+        self.messages(
+            move || Ask::post("/v1/clusters", &request),
+            |message| matches!(message, CreateMessage::Done(_)),
+        )
     }
 
     /// All clusters, and the records that cannot be used.
@@ -81,7 +82,7 @@ impl ApiClient {
     /// A cluster as it is, and all that happens to it from now on, until it is gone.
     pub fn watch(&self, name: &ClusterName) -> BoxStream<'static, Result<WatchMessage, ApiError>> {
         let ask = Ask::get(format!("/v1/clusters/{name}/watch"));
-        self.messages(Ok(ask), |message| matches!(message, WatchMessage::Gone))
+        self.messages(|| Ok(ask), |message| matches!(message, WatchMessage::Gone))
     }
 
     /// The newest events of a cluster, oldest first.
@@ -148,12 +149,12 @@ impl ApiClient {
 
     fn messages<T: DeserializeOwned + Send + 'static>(
         &self,
-        ask: Result<Ask, ApiError>,
+        ask: impl FnOnce() -> Result<Ask, ApiError> + Send + 'static,
         is_last: fn(&T) -> bool,
     ) -> BoxStream<'static, Result<T, ApiError>> {
         let client = self.clone();
         stream::once(async move {
-            let body = client.open(&ask?).await?;
+            let body = client.open(&ask()?).await?;
             Ok::<_, ApiError>(lines::read(bytes(client.socket.clone(), body), client.socket, is_last))
         })
         .try_flatten()

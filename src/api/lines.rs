@@ -15,7 +15,7 @@ use super::{ApiError, ErrorCode, connection::went_away, types::Failed};
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// After so long without a sign of life, a client gives up.
-const SILENCE_BOUND: Duration = Duration::from_secs(60);
+const SILENCE_BOUND: Duration = Duration::from_mins(1);
 
 /// The longest line that is read.
 const MAX_LINE_BYTES: usize = 64 << 20;

@@ -5,8 +5,8 @@ use std::{io, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{FromRequest, Path, Query, Request, State},
-    http::{StatusCode, header},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, State},
+    http::{StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -125,7 +125,7 @@ async fn scale(
 async fn events(
     State(service): Shared,
     Path(name): Path<String>,
-    Query(query): Query<EventsQuery>,
+    Queried(query): Queried<EventsQuery>,
 ) -> Answer<Vec<Event>> {
     Ok(Json(service.fleet.events(&cluster(&name)?, query.limit).await?))
 }
@@ -164,7 +164,7 @@ async fn logged_nodes(State(service): Shared, Path(name): Path<String>) -> Answe
 async fn logs(
     State(service): Shared,
     Path((name, node)): Path<(String, String)>,
-    Query(query): Query<LogQuery>,
+    Queried(query): Queried<LogQuery>,
 ) -> Result<Response, ApiError> {
     let follow = if query.follow { Follow::Yes } else { Follow::No };
     let request = LogRequest { tail: query.tail, follow };
@@ -219,6 +219,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
             .map_err(|_| invalid(format!("it was not complete after {} s", REQUEST_BOUND.as_secs())))?
             .map_err(|error| invalid(error.to_string()))?;
         serde_json::from_slice(&body).map(Self).map_err(|error| invalid(error.to_string()))
+    }
+}
+
+/// What follows the question mark.
+struct Queried<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Queried<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(query)| Self(query)).map_err(|rejected| {
+            ApiError::new(ErrorCode::Invalid, format!("the request cannot be read: {rejected}"))
+        })
     }
 }
 

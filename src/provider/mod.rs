@@ -3,10 +3,12 @@
 mod contract;
 #[cfg(all(feature = "local", target_os = "linux"))]
 pub mod local;
+mod machine;
 
 pub use contract::{
     AnchorRequest, Caller, Capabilities, Directories, Follow, LogRequest, LogStream, Managed, NodeFailure,
     NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
 };
+pub use machine::{boot_id, machine_id};
 
 pub use crate::model::{ErrorKind, Residue, Stop};

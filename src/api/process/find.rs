@@ -14,7 +14,8 @@ use crate::{
         ApiClient, ApiError, ErrorCode, Hello, PROTOCOL,
         connection::{Ask, Connection},
     },
-    controller::process::{Locations, ProcessIdentity, boot_id, existing_machine_id, last_lines},
+    controller::process::{Locations, ProcessIdentity, last_lines},
+    provider::{boot_id, machine_id},
     store::{ControllerInfo, ControllerLock},
 };
 
@@ -100,10 +101,9 @@ enum Fit {
 
 fn judge(hello: &Hello, launcher: &Launcher) -> Result<Fit, ConnectError> {
     match version::compare(&hello.version, &launcher.version) {
-        Ordering::Less => Ok(Fit::Outdated),
         Ordering::Equal | Ordering::Greater if hello.protocol == PROTOCOL => Ok(Fit::Usable),
         // Of one version there are two protocols only while it is being developed.
-        Ordering::Equal => Ok(Fit::Outdated),
+        Ordering::Less | Ordering::Equal => Ok(Fit::Outdated),
         Ordering::Greater => {
             Err(ConnectError::Newer { controller: hello.version.clone(), program: launcher.version.clone() })
         }
@@ -111,15 +111,15 @@ fn judge(hello: &Hello, launcher: &Launcher) -> Result<Fit, ConnectError> {
 }
 
 async fn find(locations: &Locations) -> Result<Found, ConnectError> {
-    let machine = existing_machine_id(locations.state());
-    let info = machine.and_then(|machine| ControllerLock::read_info(locations.state(), &machine));
-    let Some(info) = info else { return Ok(Found::Nothing) };
+    let Some(info) = ControllerLock::read_info(locations.state(), &machine_id()) else {
+        return Ok(Found::Nothing);
+    };
     let failure = match hello(&info.socket).await {
         Ok(hello) => return Ok(Found::Answering(ApiClient::new(info.socket, hello))),
         Err(failure) => failure,
     };
     let process = ProcessIdentity { pid: info.pid, start_time: info.start_time };
-    if info.boot != boot_id() || !process.is_alive() {
+    if boot_id().is_ok_and(|boot| boot != info.boot) || !process.is_alive() {
         return Ok(Found::Nothing);
     }
     match failure.code {
@@ -158,9 +158,7 @@ async fn reopened(
         if !process.is_alive() {
             return Ok(Found::Nothing);
         }
-        let machine = existing_machine_id(locations.state());
-        let socket = machine
-            .and_then(|machine| ControllerLock::read_info(locations.state(), &machine))
+        let socket = ControllerLock::read_info(locations.state(), &machine_id())
             .map_or_else(|| info.socket.clone(), |info| info.socket);
         if let Ok(hello) = hello(&socket).await {
             return Ok(Found::Answering(ApiClient::new(socket, hello)));

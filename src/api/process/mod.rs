@@ -13,8 +13,9 @@ mod version;
 
 pub use error::{ConnectError, ControllerError};
 pub use launch::Launcher;
-pub use run::{ControllerOptions, run_controller};
+pub use run::{ControllerArguments, run_controller};
 
 pub(super) use activity::Activity;
 pub(super) use find::stop;
 pub use find::{connect, connect_or_start};
+use run::ControllerOptions;

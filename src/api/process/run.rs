@@ -11,7 +11,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::{ControllerError, announcement::Announcement, serve::Serving};
 use crate::{
-    controller::process::{LOG_LIMIT, Locations, machine_id, open_log},
+    controller::{
+        Installation,
+        process::{LOG_LIMIT, Locations, open_log},
+    },
+    provider,
     store::ControllerLock,
 };
 
@@ -27,7 +31,7 @@ const SHUTDOWN_BOUND: Duration = Duration::from_secs(2);
 
 /// How a controller runs.
 #[derive(Debug, Clone)]
-pub struct ControllerOptions {
+pub(super) struct ControllerOptions {
     /// Its directories.
     pub locations: Locations,
     /// The version it says it has.
@@ -38,14 +42,22 @@ pub struct ControllerOptions {
     pub host_program: PathBuf,
 }
 
+/// The arguments of the hidden subcommand.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ControllerArguments {
+    /// Says that it is of another version; for tests of what happens then.
+    #[arg(long, hide = true)]
+    pub as_version: Option<String>,
+}
+
 impl ControllerOptions {
     /// From the environment variables of this process.
-    pub fn of_this_process() -> Result<Self, ControllerError> {
+    fn new(arguments: &ControllerArguments) -> Result<Self, ControllerError> {
         let linger = std::env::var(LINGER_VARIABLE).ok();
         let linger = linger.and_then(|text| Duration::try_from_secs_f64(text.parse().ok()?).ok());
         Ok(Self {
             locations: Locations::of_this_process()?,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: arguments.as_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
             linger: linger.unwrap_or(LINGER),
             host_program: std::env::current_exe()
                 .map_err(ControllerError::system("find this program's own file"))?,
@@ -58,18 +70,20 @@ impl ControllerOptions {
 /// Prints one line to standard output once it is known how that went, for the program that started
 /// it; from then on everything goes to the log. When another process is the controller already,
 /// that is what it says, and it has succeeded.
-pub fn run_controller(options: &ControllerOptions) -> Result<(), ControllerError> {
+pub fn run_controller(arguments: &ControllerArguments) -> Result<(), ControllerError> {
     // Fails in a process that leads its group: then a shell started it, and cares for it.
     let _ = rustix::process::setsid();
-    run(options).inspect_err(|error| {
+    ControllerOptions::new(arguments).and_then(|options| run(&options)).inspect_err(|error| {
         tracing::error!("{error}");
         announce(&Announcement::Failed { message: error.to_string(), hint: error.hint() });
     })
 }
 
 fn run(options: &ControllerOptions) -> Result<(), ControllerError> {
-    let machine = machine_id(options.locations.state())?;
-    let Some(lock) = ControllerLock::try_acquire(options.locations.state(), &machine)? else {
+    let boot = provider::boot_id().map_err(ControllerError::system("tell this boot from others"))?;
+    let installation = Installation { machine: provider::machine_id(), boot };
+    let state = options.locations.state();
+    let Some(lock) = ControllerLock::try_acquire(state, &installation.machine)? else {
         announce(&Announcement::Taken);
         return Ok(());
     };
@@ -77,7 +91,7 @@ fn run(options: &ControllerOptions) -> Result<(), ControllerError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(ControllerError::system("start threads"))?;
     let lock = runtime.block_on(async {
-        let serving = Serving::begin(options, lock, machine).await?;
+        let serving = Serving::begin(options, lock, installation).await?;
         announce(&Announcement::Ready { socket: serving.socket() });
         detach_output();
         Ok::<_, ControllerError>(serving.run(options).await)

@@ -5,7 +5,7 @@ use std::{os::unix::net::UnixListener, path::PathBuf, pin::pin, sync::Arc, time:
 use axum::Router;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Activity, ControllerError, ControllerOptions, listen::Accepting, providers};
+use super::{Activity, ControllerError, ControllerOptions, listen::Accepting, providers, providers::Means};
 use crate::{
     api::{
         ControllerStatus, PROTOCOL,
@@ -13,10 +13,10 @@ use crate::{
     },
     controller::{
         Clock, Fleet, FleetTools, Installation, Sweep, SystemClock,
-        process::{BoundSocket, ProcessIdentity, bind, boot_id},
+        process::{BoundSocket, ProcessIdentity, bind},
     },
     engine::dask::DaskEngine,
-    model::{ClusterUid, MachineId},
+    model::ClusterUid,
     store::{ControllerInfo, ControllerLock, DirectoryStore},
 };
 
@@ -62,7 +62,7 @@ impl Serving {
     pub(super) async fn begin(
         options: &ControllerOptions,
         lock: ControllerLock,
-        machine: MachineId,
+        installation: Installation,
     ) -> Result<Self, ControllerError> {
         let signals = Signals::new()?;
         let locations = &options.locations;
@@ -72,11 +72,11 @@ impl Serving {
         let info = ControllerInfo {
             pid: identity.pid,
             start_time: identity.start_time,
-            boot: boot_id(),
+            boot: installation.boot.clone(),
             version: options.version.clone(),
             socket: path.clone(),
         };
-        let fleet = open_fleet(options, runtime.clone(), machine).await?;
+        let fleet = open_fleet(options, runtime.clone(), installation).await?;
         let activity = Activity::new();
         let service = Service::new(fleet.clone(), activity.clone(), status(options, &runtime, &path));
         let router = router(service);
@@ -190,16 +190,17 @@ fn status(
 async fn open_fleet(
     options: &ControllerOptions,
     runtime: PathBuf,
-    machine: MachineId,
+    installation: Installation,
 ) -> Result<Arc<Fleet>, ControllerError> {
     let directories = options.locations.directories(runtime);
-    let installation = Installation { machine: machine.clone(), boot: boot_id() };
-    let (state, of_machine) = (directories.state.clone(), machine);
+    let (state, of_machine) = (directories.state.clone(), installation.machine.clone());
     let store = tokio::task::spawn_blocking(move || DirectoryStore::new(state, of_machine)).await;
     let store =
         store.map_err(|error| ControllerError::system("open the state directory")(error.into()))??;
+    let means =
+        Means { directories: &directories, program: &options.host_program, installation: &installation };
     let tools = FleetTools {
-        providers: providers::available(&directories, &options.host_program, &installation),
+        providers: providers::available(&means),
         engine: Arc::new(DaskEngine::default()),
         store: Arc::new(store),
         clock: Arc::new(SystemClock),

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     api::{
         ApiClient, ControllerStatus,
-        process::{ControllerOptions, run_controller},
+        process::{self, run_controller},
     },
     cli::{
         CliError, Exit,
@@ -36,12 +36,8 @@ pub async fn controller(session: &Session, arguments: ControllerArguments) -> Re
 
 /// Runs this process as the controller.
 pub fn controller_process(arguments: ControllerProcessArguments) -> Result<(), CliError> {
-    let run = || {
-        let mut options = ControllerOptions::of_this_process()?;
-        options.version = arguments.as_version.unwrap_or(options.version);
-        run_controller(&options)
-    };
-    run().map_err(|error| CliError::Process {
+    let arguments = process::ControllerArguments { as_version: arguments.as_version };
+    run_controller(&arguments).map_err(|error| CliError::Process {
         message: error.to_string(),
         hint: error.hint(),
         exit: Exit::Controller,

@@ -54,7 +54,7 @@ impl Locations {
             let standard = || base(xdg).or_else(|| home.as_ref().map(|home| home.join(fallback)));
             own(name)?
                 .or_else(|| standard().map(|base| base.join("crewcall")))
-                .ok_or_else(|| LocationError::NoHome { variable: name })
+                .ok_or(LocationError::NoHome { variable: name })
         };
         let state = below(STATE, "XDG_STATE_HOME", ".local/state")?;
         let cache = below(CACHE, "XDG_CACHE_HOME", ".cache")?;
@@ -120,7 +120,8 @@ impl Locations {
 /// Eight hexadecimal digits that tell state directories apart.
 fn fingerprint(state: &Path) -> String {
     let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let number = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+    format!("{number:08x}")
 }
 
 /// A directory that cannot be used.

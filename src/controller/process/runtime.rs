@@ -30,8 +30,10 @@ pub(super) enum Candidate {
 impl Candidate {
     pub(super) fn path(&self) -> &Path {
         match self {
-            Self::Asked(path) | Self::Session(path) | Self::Private(path, None) => path,
-            Self::Private(_, Some(path)) => path,
+            Self::Asked(path)
+            | Self::Session(path)
+            | Self::Private(path, None)
+            | Self::Private(_, Some(path)) => path,
         }
     }
 
