@@ -9,7 +9,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use super::{
     Clock, ClusterCell, ClusterView, Listed, Reconciler, RequestError, ScaleRequest, Tools, Unplaced,
-    requests::is_dormant,
+    failpoint::failpoint, requests::is_dormant,
 };
 use crate::{
     engine::Engine,
@@ -246,7 +246,9 @@ impl Fleet {
     ) -> Result<ClusterView, RequestError> {
         let member = self.changeable(name)?;
         let group = request.group.clone().unwrap_or_else(GroupName::workers);
+        failpoint("scale.before-store");
         let message = member.cell.update(|record| scaled(record, &group, request)).await?;
+        failpoint("scale.after-store");
         if let Some(message) = message {
             let (at, severity, kind) = (self.tools.clock.now(), Severity::Normal, EventKind::Scaled);
             member.cell.report(vec![Event { at, severity, kind, node: None, message }]).await;
@@ -266,6 +268,7 @@ impl Fleet {
             return Err(member.elsewhere());
         }
         let now = self.tools.clock.now();
+        failpoint("delete.before-store");
         let news = member.cell.update::<_, StoreError>(|record| {
             let present = record.wanted.presence == Presence::Present;
             if present {
@@ -274,7 +277,9 @@ impl Fleet {
             }
             Ok(present)
         });
-        if news.await? {
+        let news = news.await?;
+        failpoint("delete.after-store");
+        if news {
             let (severity, kind, message) =
                 (Severity::Normal, EventKind::Deleting, "being torn down: it was deleted".to_owned());
             member.cell.report(vec![Event { at: now, severity, kind, node: None, message }]).await;
