@@ -171,9 +171,19 @@ fn summary(view: &ClusterView) -> String {
         Some(dashboard) => line("dashboard", dashboard),
         None => line("dashboard", "none: its software has no bokeh"),
     }
-    line("connect", &format!("eval \"$(crewcall env {name})\"     # then Client() in Python"));
+    line("connect", &connect(view));
     line("delete", &format!("crewcall delete {name}"));
     text
+}
+
+/// How a client connects: with the caller's own Python, if that is the cluster's.
+fn connect(view: &ClusterView) -> String {
+    let name = &view.name;
+    if view.holds(ConditionKind::EnvironmentMatched) {
+        format!("eval \"$(crewcall env {name})\"     # then Client() in Python")
+    } else {
+        format!("crewcall run {name} -- python     # the cluster's own, then Client()")
+    }
 }
 
 #[cfg(test)]
