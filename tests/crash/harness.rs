@@ -381,12 +381,12 @@ impl Scenario {
     pub fn run(&self, crashes: &[Crash]) -> Result<Vec<&'static str>, Fault> {
         let harness = Harness::new(self);
         let done = AtomicUsize::new(0);
-        let mut crashed = Vec::new();
+        let mut ends = Vec::new();
         let mut before = self.before.as_slice();
         for crash in crashes.iter().copied().map(Some).chain([None]) {
             match harness.live(before, &self.wishes, &done, crash)? {
-                Life::Crashed(call) => crashed.push(call),
-                Life::Fulfilled => return Ok(crashed),
+                Life::Crashed(call) => ends.push(call),
+                Life::Fulfilled => return Ok(ends),
             }
             before = &[];
         }

@@ -3,6 +3,8 @@
 //!
 //! The real fleet, loop, plan and directory store, over a world in memory, on paused time.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+
 mod counted;
 mod harness;
 mod steps;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     people::Place,
-    world::{State, World},
+    world::{State, World, after},
 };
 use crate::{
     engine::{
@@ -146,7 +146,7 @@ impl Engine for FakeEngine {
             let mut state = self.world.advanced();
             let uid = Self::place(&state, scheduler)?;
             let (now, transfer) = (state.now(), state.habits.transfer);
-            let done = state.habits.after(now, transfer);
+            let done = after(now, transfer);
             if let Some(place) = state.places.get_mut(&uid) {
                 for worker in workers {
                     if let Some(node) = place.nodes.get_mut(worker).filter(|node| node.registered) {

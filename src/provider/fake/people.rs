@@ -9,7 +9,7 @@ use crate::{
     spec::ClusterName,
 };
 
-use super::world::Habits;
+use super::world::{Habits, after};
 
 /// One cluster of the world.
 #[derive(Debug)]
@@ -64,13 +64,13 @@ pub(super) struct End {
 
 impl Node {
     pub fn new(id: NodeId, template: TemplateHash, now: Timestamp, habits: &Habits) -> Self {
-        let runs = habits.after(now, habits.start);
+        let runs = after(now, habits.start);
         Self {
             id,
             template,
-            visible: habits.after(now, habits.visibility),
+            visible: after(now, habits.visibility),
             runs,
-            registers: habits.after(runs, habits.registration),
+            registers: after(runs, habits.registration),
             registered: false,
             end: None,
             retiring: None,
@@ -220,7 +220,7 @@ impl Place {
             }
             node.registered = false;
             node.registers = Timestamp::MAX;
-            node.end.get_or_insert(End { at: habits.after(now, habits.stop), code: Some(0), signal: None });
+            node.end.get_or_insert(End { at: after(now, habits.stop), code: Some(0), signal: None });
             for (result, recipient) in held.into_iter().zip(recipients.iter().cycle()) {
                 self.results.insert(result, recipient.clone());
             }
@@ -273,7 +273,7 @@ impl Place {
         let held = self.held(name);
         let Some(node) = self.nodes.get_mut(name) else { return };
         node.removed = true;
-        let stops = habits.after(now, habits.stop);
+        let stops = after(now, habits.stop);
         let (signal, code) = match how {
             Stop::Now => (Some(9), None),
             Stop::Gently(_) => (None, Some(0)),

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     people::{Anchor, Node, Place},
-    world::{Call, State, World},
+    world::{Call, State, World, after},
 };
 use crate::{
     model::{ClusterKey, ErrorKind, NodeName, Observed, Stop},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A hint comes at least this often.
-const HINT: Duration = Duration::from_secs(60);
+const HINT: Duration = Duration::from_mins(1);
 
 /// Makes nodes in a [`World`].
 #[derive(Debug, Clone)]
@@ -56,12 +56,10 @@ impl State {
             return Some(NodeFailure { node: name, error });
         }
         let rival = place.nodes.values().find(|node| {
-            (&node.id.group, node.id.slot) == (&request.id.group, request.id.slot)
-                && node.is_alive()
-                && !node.has_ended(now)
+            (&node.id.group, node.id.slot) == (&request.id.group, request.id.slot) && !node.has_ended(now)
         });
         if let Some(rival) = rival {
-            self.breaches.push(format!("{name} was started while {} was alive", rival.id));
+            self.breaches.push(format!("{name} was started before {} had ended", rival.id));
         }
         place.started.insert(name.clone());
         place.nodes.insert(name, Node::new(request.id.clone(), request.template.clone(), now, &habits));
@@ -99,7 +97,7 @@ impl Provider for FakeProvider {
     async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError> {
         let make = |state: &mut State| {
             let now = state.now();
-            let visible = state.habits.after(now, state.habits.visibility);
+            let visible = after(now, state.habits.visibility);
             let uid = request.cluster.uid.clone();
             let place = state.places.entry(uid).or_insert_with(|| Place::new(request.cluster.name.clone()));
             match place.anchor {
@@ -154,7 +152,7 @@ impl Provider for FakeProvider {
             match place.anchor {
                 Anchor::Absent => return Ok(Removal::Gone),
                 Anchor::Present { .. } => {
-                    place.anchor = Anchor::Ending { gone: habits.after(now, habits.stop) };
+                    place.anchor = Anchor::Ending { gone: after(now, habits.stop) };
                     let names: Vec<NodeName> = place.nodes.keys().cloned().collect();
                     for name in names {
                         place.remove(&name, Stop::Now, now, &habits);

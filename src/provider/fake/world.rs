@@ -51,11 +51,10 @@ impl Default for Habits {
     }
 }
 
-impl Habits {
-    pub(super) fn after(&self, at: Timestamp, delay: Duration) -> Timestamp {
-        let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
-        at.checked_add(delay).unwrap_or(Timestamp::MAX)
-    }
+/// `at` plus `delay`; the far end of time instead of an overflow.
+pub(super) fn after(at: Timestamp, delay: Duration) -> Timestamp {
+    let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+    at.checked_add(delay).unwrap_or(Timestamp::MAX)
 }
 
 /// A call that can be made to go wrong.
@@ -277,6 +276,6 @@ impl World {
 impl State {
     pub fn now(&self) -> Timestamp {
         let passed = self.time.before.saturating_add(self.time.since.elapsed());
-        self.habits.after(self.time.begun, passed)
+        after(self.time.begun, passed)
     }
 }
