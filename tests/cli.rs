@@ -57,7 +57,7 @@ impl Person {
             command.env(variable, self.root.path().join(folder));
         }
         // A controller that is started on the way ends soon after.
-        command.env("CREWCALL_CONTROLLER_LINGER", "0.2");
+        command.env("CREWCALL_CONTROLLER_LINGER", "1");
         command
     }
 

@@ -234,6 +234,8 @@ pub struct LogsArguments {
 /// Arguments of `scale`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("size").args(["workers", "max"]).required(true))]
+#[command(override_usage = "crewcall scale [OPTIONS] <NAME> <N>\n       \
+                            crewcall scale [OPTIONS] <NAME> --max <N> [--min <N>]")]
 pub struct ScaleArguments {
     /// The cluster.
     pub name: ClusterName,
@@ -314,6 +316,9 @@ pub struct DashboardArguments {
 /// Arguments of `delete`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("which").args(["names", "file", "all"]).required(true))]
+#[command(override_usage = "crewcall delete [OPTIONS] <NAME>...\n       \
+                            crewcall delete [OPTIONS] --file <FILE>\n       \
+                            crewcall delete [OPTIONS] --all")]
 pub struct DeleteArguments {
     /// The clusters.
     #[arg(value_name = "NAME")]

@@ -225,7 +225,7 @@ mod tests {
     fn hidden_commands_appear_nowhere() {
         for (path, content) in files().unwrap() {
             let text = String::from_utf8(content).unwrap();
-            for hidden in ["__host", "__controller", "__generate"] {
+            for hidden in ["__host", "as-version", "__generate"] {
                 assert!(!text.contains(hidden), "{hidden} is in {}", path.display());
             }
         }

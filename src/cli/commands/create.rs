@@ -22,6 +22,9 @@ use crate::{
     spec::{ClusterName, Span},
 };
 
+/// Controllers that are asked, one after the other's end.
+const ATTEMPTS: u32 = 3;
+
 /// Runs the verb.
 pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(), CliError> {
     let printer = &session.printer;
@@ -39,9 +42,7 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
             environment: environment.clone(),
             mode: mode(&arguments),
         };
-        let client = client?;
-        let reply = accepted(&client, request, &mut progress).await?;
-        Ok::<_, CliError>((client, reply))
+        insist(session, client?, &request, &mut progress).await
     };
     let (client, reply) = interruptible(asking, || interrupted(&name)).await??;
     for warning in &reply.warnings {
@@ -80,6 +81,26 @@ fn mode(arguments: &CreateArguments) -> CreateMode {
         (true, _) => CreateMode::DryRun,
         (false, true) => CreateMode::Replace,
         (false, false) => CreateMode::Apply,
+    }
+}
+
+/// Asks until the document is accepted. When the controller goes away meanwhile its successor is
+/// asked: a create may be repeated.
+async fn insist(
+    session: &Session,
+    mut client: ApiClient,
+    request: &CreateRequest,
+    progress: &mut Progress,
+) -> Result<(ApiClient, CreateReply), CliError> {
+    let mut attempts = 1;
+    loop {
+        match accepted(&client, request.clone(), progress).await {
+            Err(CliError::Api(error)) if error.code == ErrorCode::Unreachable && attempts < ATTEMPTS => {
+                attempts += 1;
+                client = session.controller().await?;
+            }
+            other => return other.map(|reply| (client, reply)),
+        }
     }
 }
 
