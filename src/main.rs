@@ -3,10 +3,9 @@
 use std::{fmt::Display, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use crewcall::{
-    api::process::{ControllerArguments, run_controller},
-    provider::local::host::{HostArguments, run_host},
-};
+use crewcall::api::process::{ControllerArguments, run_controller};
+#[cfg(all(feature = "local", target_os = "linux"))]
+use crewcall::provider::local::host::{HostArguments, run_host};
 
 #[derive(Parser)]
 struct Arguments {
@@ -16,6 +15,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(all(feature = "local", target_os = "linux"))]
     #[command(name = "__host", hide = true)]
     Host(HostArguments),
     #[command(name = "__controller", hide = true)]
@@ -24,6 +24,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        #[cfg(all(feature = "local", target_os = "linux"))]
         Command::Host(arguments) => finished(run_host(&arguments)),
         Command::Controller(arguments) => finished(run_controller(&arguments)),
     }
