@@ -5,6 +5,7 @@ mod cell;
 mod clock;
 mod create;
 mod engine_watch;
+mod failpoint;
 mod fleet;
 mod gc;
 mod identities;
