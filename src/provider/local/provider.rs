@@ -51,6 +51,7 @@ struct Shared {
     boot: BootId,
     clusters: Clusters,
     spares: Spares,
+    began: Instant,
 }
 
 impl LocalProvider {
@@ -59,7 +60,14 @@ impl LocalProvider {
     pub fn new(directories: Directories, host_program: PathBuf, machine: MachineId, boot: BootId) -> Self {
         let spares = Spares::new(directories.clone(), host_program, machine.clone(), boot.clone());
         Self {
-            shared: Arc::new(Shared { directories, machine, boot, clusters: Clusters::default(), spares }),
+            shared: Arc::new(Shared {
+                directories,
+                machine,
+                boot,
+                began: Instant::now(),
+                clusters: Clusters::default(),
+                spares,
+            }),
         }
     }
 
@@ -245,7 +253,8 @@ impl Provider for LocalProvider {
 
     async fn list_managed(&self) -> Result<Vec<Managed>, ProviderError> {
         let finder = self.shared.finder();
-        // Dead spares were nobody's; there is nothing to decide about them.
+        // Spares of a controller that is gone were nobody's; there is nothing to decide about them.
+        leftovers::end_old_spares(&finder, self.shared.began.elapsed()).await?;
         leftovers::remove_dead(&finder, None).await?;
         leftovers::list(&finder)
     }
