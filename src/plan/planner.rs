@@ -11,7 +11,7 @@ use super::{
     conditions,
     outcome::{Action, Outcome, Plan},
     situation::{AnchorCall, EngineView, Situation},
-    size::desired,
+    size::{count_of, desired},
 };
 use crate::{
     model::{
@@ -32,9 +32,10 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     let mut planner = Planner::new(situation);
     let outcome = match &situation.record.wanted.presence {
         Presence::Absent(ending) => planner.tear_down(ending),
-        Presence::Present => match planner.end_due() {
+        Presence::Present => match planner.ended_by_belt().or_else(|| planner.end_due()) {
             Some(reason) => Outcome::Ends(reason),
             None => {
+                planner.note_sighting();
                 planner.converge();
                 planner.announce_workers();
                 Outcome::Continues
@@ -243,13 +244,25 @@ impl<'a> Planner<'a> {
             if self.passed(since, limit.saturating_sub(ANNOUNCE.min(limit / 10))) {
                 near = true;
                 if !self.ledger.end_announced {
-                    let message = format!("will be torn down at {}: {reason}", later(since, limit));
+                    let clients = self.idle_clients(reason);
+                    let message = format!("will be torn down at {}: {reason}{clients}", later(since, limit));
                     self.event(Severity::Warning, EventKind::EndAnnounced, None, message);
                 }
             }
         }
         self.ledger.end_announced = near;
         None
+    }
+
+    /// Clients that are connected to an idle cluster, and do not keep it.
+    fn idle_clients(&self, reason: EndReason) -> String {
+        match self.situation.engine {
+            EngineView::Seen(status) if reason == EndReason::Idle && status.clients > 0 => {
+                let clients = count_of(status.clients.into(), "connected client");
+                format!(" ({clients}; a client alone is no work)")
+            }
+            _ => String::new(),
+        }
     }
 
     /// Says so when the last worker that was missing has registered.
@@ -271,7 +284,7 @@ impl<'a> Planner<'a> {
         for (name, group) in self.spec().groups() {
             let slots = ledger.groups.get(&name).map(|group| &group.slots).into_iter().flatten();
             let live: Vec<_> = slots.map(|(_, entry)| entry).filter(|entry| entry.is_live()).collect();
-            let target = desired(group, u32::try_from(live.len()).unwrap_or(u32::MAX)) as usize;
+            let target = desired(group, ledger.groups.get(&name)) as usize;
             if live.len() < target || live.iter().any(|entry| entry.stage != Stage::Registered) {
                 return None;
             }

@@ -6,17 +6,17 @@ use std::{
     time::Duration,
 };
 
-use super::story::{Story, fixed, node, worker};
+use super::story::{Story, adaptive, fixed, node, worker};
 use crate::{
     model::{
-        AnchorState, ErrorKind, Exit, Ledger, NodeId, NodeName, NodeState, Observed, Slot, SlotEntry, Stage,
-        TemplateHash,
+        AnchorState, Demand, ErrorKind, Exit, Ledger, NodeId, NodeName, NodeState, Observed, Slot, SlotEntry,
+        Stage, TemplateHash, WorkerStatus,
     },
     plan::{
         Action, AnchorCall, DrainCall, EngineView, LaunchFailure, Operations, Outcome, Plan, desired,
         needs_ranking, plan, planner::later, template_hash,
     },
-    spec::GroupName,
+    spec::{GroupName, Size},
 };
 
 /// How a call of the controller comes out.
@@ -43,6 +43,8 @@ pub(super) enum Happening {
     EngineFallsSilent,
     ControllerRestarts,
     Resize(u32),
+    Adapt(u32, u32),
+    Work(usize),
     ResizeOther(Option<u32>),
     Retemplate(u8),
     AnchorDies,
@@ -58,6 +60,8 @@ pub(super) struct Simulator {
     /// Names that some plan was shown.
     shown: BTreeSet<NodeName>,
     foreign: NodeName,
+    /// Tasks that there are, each long enough for a worker of its own.
+    tasks: usize,
 }
 
 impl Simulator {
@@ -75,7 +79,7 @@ impl Simulator {
         let existed = story.world.nodes.iter().map(|node| node.id.name()).collect();
         story.world.nodes.push(foreign);
         let (calls, meaning, shown) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        Self { story, calls, existed, meaning, shown, foreign: name }
+        Self { story, calls, existed, meaning, shown, foreign: name, tasks: 0 }
     }
 
     pub(super) fn happen(&mut self, what: &Happening) {
@@ -114,8 +118,13 @@ impl Simulator {
             }
             Happening::Resize(replicas) => {
                 let replicas = *replicas;
-                self.story.edit(|spec| spec.workers.replicas = Some(replicas));
+                self.story.edit(|spec| spec.workers = fixed(replicas));
             }
+            Happening::Adapt(min, more) => {
+                let (min, max) = (*min, min + more);
+                self.story.edit(|spec| spec.workers = adaptive(min, max));
+            }
+            Happening::Work(tasks) => self.tasks = *tasks,
             Happening::ResizeOther(replicas) => {
                 let replicas = *replicas;
                 self.story.edit(|spec| {
@@ -178,7 +187,12 @@ impl Simulator {
         }
         for (name, spec) in record.wanted.document.spec.groups() {
             let live = self.live(&record.progress.ledger, &name);
-            assert_eq!(live, desired(spec, u32::try_from(live).unwrap()) as usize, "size of {name}");
+            let wanted = desired(spec, record.progress.ledger.groups.get(&name)) as usize;
+            assert_eq!(live, wanted, "size of {name}");
+            if let Some(Size::Adaptive { min, max }) = spec.size() {
+                let needed = u32::try_from(self.tasks).unwrap().clamp(min, max) as usize;
+                assert_eq!(live, needed, "adaptive size of {name} for {} long tasks", self.tasks);
+            }
         }
         let exists: BTreeSet<_> = self.story.world.nodes.iter().map(|node| node.id.name()).collect();
         assert_eq!(exists, expected, "what exists is what fills slots");
@@ -291,7 +305,10 @@ impl Simulator {
             let template = template_hash(spec, &name);
             let entries = plan.ledger.groups.get(&name).map(|group| &group.slots).into_iter().flatten();
             let rolls = entries.into_iter().any(|(_, e)| e.is_live() && e.template != template);
-            let target = desired(group, u32::try_from(before).unwrap()) as usize;
+            let target = desired(group, plan.ledger.groups.get(&name)) as usize;
+            if let Some(Size::Adaptive { min, max }) = group.size() {
+                assert!((min as usize..=max as usize).contains(&target), "{target} is no size for {name}");
+            }
             let most = target + usize::from(rolls);
             assert!(after <= before.max(most), "group {name} grows from {before} to {after}, over {most}");
         }
@@ -420,8 +437,18 @@ impl Simulator {
         let workers = nodes.filter(|node| {
             node.id.cluster == own && !node.id.group.is_scheduler() && node.state == NodeState::Running
         });
-        let workers = workers.map(|node| (node.id.name(), worker())).collect();
-        self.story.status().workers = workers;
+        let busy = |(index, node): (usize, &crate::model::ObservedNode)| {
+            let processing = u32::from(index < self.tasks);
+            (node.id.name(), WorkerStatus { processing, ..worker() })
+        };
+        let workers: BTreeMap<_, _> = workers.enumerate().map(busy).collect();
+        let (all, served) = (self.tasks as u64, workers.is_empty());
+        let (runnable, unrunnable) = if served { (0, all) } else { (all, 0) };
+        let occupancy = Duration::from_secs(3600 * all);
+        let demand = Demand { resources: BTreeMap::new(), runnable, unrunnable, occupancy };
+        let status = self.story.status();
+        status.workers = workers;
+        status.demand = if all == 0 { Vec::new() } else { vec![demand] };
     }
 }
 
