@@ -41,6 +41,7 @@ impl Planner<'_> {
             let message = format!("{id} hands its data over ({held}): {why}");
             self.event(Severity::Normal, EventKind::Draining, Some(id.name()), message);
         }
+        self.drained.extend(ids.iter().map(NodeId::name));
         self.actions.push(Action::Drain { nodes: ids.iter().map(NodeId::name).collect() });
     }
 
@@ -75,6 +76,7 @@ impl Planner<'_> {
                     }
                 }
                 // This process has not asked: either a predecessor did, or nobody.
+                None if self.drained.contains(&id.name()) => {}
                 None => match self.situation.engine {
                     EngineView::Seen(status) if !status.workers.contains_key(&id.name()) => {
                         self.retired(&id, entry.since);

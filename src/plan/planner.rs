@@ -73,6 +73,8 @@ pub(super) struct Planner<'a> {
     nodes: HashMap<&'a NodeId, &'a ObservedNode>,
     /// Nodes that this plan ends.
     ending: BTreeSet<NodeName>,
+    /// Nodes whose drain this plan begins.
+    pub(super) drained: BTreeSet<NodeName>,
     /// Groups whose failures of this moment are counted already.
     failing: BTreeSet<GroupName>,
     next_tick: Option<Timestamp>,
@@ -86,6 +88,7 @@ impl<'a> Planner<'a> {
             situation,
             nodes: own.map(|node| (&node.id, node)).collect(),
             ending: BTreeSet::new(),
+            drained: BTreeSet::new(),
             lacks_ranking: false,
             ledger: situation.record.progress.ledger.clone(),
             actions: Vec::new(),
@@ -271,6 +274,7 @@ impl<'a> Planner<'a> {
         let after = self.complete(&self.ledger);
         if let (None, Some(count)) = (before, after) {
             let message = match count {
+                0 => return,
                 1 => "the one worker is there".to_owned(),
                 count => format!("all {count} workers are there"),
             };

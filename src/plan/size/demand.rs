@@ -175,7 +175,7 @@ fn place(
     let Some((tasks, work)) = countable(demand, served) else { return };
     let wanted = lanes_for(work.as_nanos(), target).clamp(1, tasks);
     let mut missing = wanted;
-    let mut placed: Vec<(usize, &Fit, u64)> = Vec::new();
+    let mut placed: BTreeMap<usize, (&Fit, u64)> = BTreeMap::new();
     for step in [Step::Kept, Step::Grown] {
         for (index, fit) in candidates {
             let (Some(group), Some(share)) = (load.groups.get(*index), shares.get_mut(*index)) else {
@@ -187,15 +187,22 @@ fn place(
             }
             let served = if group.failing { share.room.left(fit, group.ready).min(lanes) } else { lanes };
             share.room.add(fit, lanes);
-            placed.push((*index, fit, lanes));
+            placed.entry(*index).or_insert((fit, 0)).1 += lanes;
             missing -= served;
         }
     }
-    let all: u64 = placed.iter().map(|(_, _, lanes)| lanes).sum();
-    for (index, fit, lanes) in placed {
-        let part = |whole: u128| whole.saturating_mul(u128::from(lanes)) / u128::from(all.max(1));
-        let work = Duration::from_nanos(u64::try_from(part(work.as_nanos())).unwrap_or(u64::MAX));
-        let tasks = u64::try_from(part(u128::from(tasks))).unwrap_or(u64::MAX).max(lanes);
+    let largest = placed.values().map(|(_, lanes)| *lanes).max().unwrap_or_default();
+    let all = (wanted - missing).max(largest).max(1);
+    let mut before = 0;
+    for (index, (fit, lanes)) in placed {
+        // By differences, so that nothing is lost in rounding.
+        let up_to = |whole: u128, lanes: u64| whole.saturating_mul(u128::from(lanes)) / u128::from(all);
+        let part = |whole: u128| {
+            u64::try_from(up_to(whole, before + lanes) - up_to(whole, before)).unwrap_or(u64::MAX)
+        };
+        let work = Duration::from_nanos(part(work.as_nanos()));
+        let tasks = part(u128::from(tasks)).max(1);
+        before += lanes;
         if let Some(share) = shares.get_mut(index) {
             share.pieces.push(Piece { fit: fit.clone(), lanes, tasks, work });
         }

@@ -24,18 +24,21 @@ pub(super) fn why_larger(need: &Need, lanes: u64, min: u32) -> String {
         Cause::Minimum => format!("its minimum is {min}"),
         Cause::Memory => "results fill more than 60 % of its memory".to_owned(),
         Cause::Results => "its workers hold results that nobody else could take".to_owned(),
-        Cause::Work => waiting(need, lanes),
+        Cause::Work => to_do(need, lanes),
     }
 }
 
-fn waiting(need: &Need, lanes: u64) -> String {
-    let wait = if need.tasks == 1 { "waits" } else { "wait" };
+fn to_do(need: &Need, lanes: u64) -> String {
+    let are = if need.tasks == 1 { "is" } else { "are" };
     let tasks = count_of(need.tasks, "task");
     let Some(left) = need.work.as_nanos().checked_div(u128::from(lanes)) else {
-        return format!("{tasks} {wait}, about {} of work, and no worker is there", seconds(need.work));
+        return format!(
+            "there {are} {tasks} to do, about {} of work, and no worker is there",
+            seconds(need.work)
+        );
     };
     let left = Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX));
-    format!("{tasks} {wait}, about {} of work on {}", seconds(left), count_of(lanes, "thread"))
+    format!("there {are} {tasks} to do, about {} of work on {}", seconds(left), count_of(lanes, "thread"))
 }
 
 /// `2 to 6 workers (its maximum), because …`.
@@ -54,12 +57,12 @@ mod tests {
         let why = why_larger(&need, 2, 0);
         assert_eq!(
             change(2, 6, 8, &why),
-            "2 to 6 workers, because 240 tasks wait, about 50 s of work on 2 threads"
+            "2 to 6 workers, because there are 240 tasks to do, about 50 s of work on 2 threads"
         );
         let one = Need { workers: 1, tasks: 1, work: Duration::from_millis(500), ..need };
         assert_eq!(
             change(0, 1, 1, &why_larger(&one, 0, 0)),
-            "0 to 1 worker (its maximum), because 1 task waits, about 1 s of work, and no worker is there"
+            "0 to 1 worker (its maximum), because there is 1 task to do, about 1 s of work, and no worker is there"
         );
     }
 }

@@ -190,7 +190,17 @@ impl Simulator {
             let wanted = desired(spec, record.progress.ledger.groups.get(&name)) as usize;
             assert_eq!(live, wanted, "size of {name}");
             if let Some(Size::Adaptive { min, max }) = spec.size() {
-                let needed = u32::try_from(self.tasks).unwrap().clamp(min, max) as usize;
+                // What the fixed group can do is not this one's.
+                let others = record
+                    .wanted
+                    .document
+                    .spec
+                    .worker_groups
+                    .values()
+                    .filter_map(|group| group.replicas)
+                    .sum::<u32>();
+                let rest = u32::try_from(self.tasks).unwrap().saturating_sub(others);
+                let needed = rest.clamp(min, max) as usize;
                 assert_eq!(live, needed, "adaptive size of {name} for {} long tasks", self.tasks);
             }
         }
@@ -441,7 +451,9 @@ impl Simulator {
             let processing = u32::from(index < self.tasks);
             (node.id.name(), WorkerStatus { processing, ..worker() })
         };
-        let workers: BTreeMap<_, _> = workers.enumerate().map(busy).collect();
+        let mut workers: Vec<_> = workers.collect();
+        workers.sort_by_key(|node| node.id.group == GroupName::workers());
+        let workers: BTreeMap<_, _> = workers.into_iter().enumerate().map(busy).collect();
         let (all, served) = (self.tasks as u64, workers.is_empty());
         let (runnable, unrunnable) = if served { (0, all) } else { (all, 0) };
         let occupancy = Duration::from_secs(3600 * all);
