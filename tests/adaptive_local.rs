@@ -139,7 +139,7 @@ fn a_burst_is_followed_up_and_down_across_a_restart_of_the_controller() {
     let burst = first.block_on(async {
         let fleet = fleet(state.path()).await;
         let document = "  workers: {min: 0, max: 3, memory: 1GiB}\n";
-        fleet.create(&request(&python, state.path(), document), &|_| {}).await.unwrap();
+        fleet.create(request(&python, state.path(), document), &|_| {}).await.unwrap();
         let view = until(&fleet, "a scheduler", |view| view.awaited.reached).await;
         assert_eq!(view.nodes.len(), 1);
         let burst = client(&python, &view, BURST).spawn().unwrap();
@@ -173,7 +173,7 @@ fn a_cluster_that_ended_by_its_idle_timeout_without_a_controller_stays_ended() {
     let scheduler = first.block_on(async {
         let fleet = fleet(state.path()).await;
         let document = "  workers: {replicas: 1, memory: 1GiB}\n  idleTimeout: 8s\n";
-        fleet.create(&request(&python, state.path(), document), &|_| {}).await.unwrap();
+        fleet.create(request(&python, state.path(), document), &|_| {}).await.unwrap();
         let view = until(&fleet, "a worker", |view| view.awaited.reached).await;
         view.endpoint.unwrap().rsplit(':').next().unwrap().parse::<u16>().unwrap()
     });

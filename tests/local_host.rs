@@ -1,5 +1,6 @@
 //! Real Dask clusters on this machine, through the local provider.
 #![cfg(all(feature = "local", target_os = "linux"))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 #[path = "local/support.rs"]
 mod support;
@@ -207,9 +208,12 @@ async fn nodes_outlive_their_fork_server_and_more_can_be_started() {
     let fork_servers = world.fork_servers();
     // The cluster's and the next spare's.
     assert!((1..=2).contains(&fork_servers.len()), "{fork_servers:?}");
-    for pid in fork_servers {
-        kill(pid, "KILL");
+    for pid in &fork_servers {
+        kill(*pid, "KILL");
     }
+    // What a host hands to a fork server before it knows of its end, ends with it; here it knows.
+    let reaped = |pid: &i32| !std::path::Path::new(&format!("/proc/{pid}")).exists();
+    eventually("the hosts have seen the end", || fork_servers.iter().all(reaped)).await;
     let more = worker(&cluster, 1, &address, world.identity());
     assert!(provider.ensure_nodes(&nodes(&cluster, vec![more])).await.unwrap().is_empty());
     world.client(&address, "client.wait_for_workers(2, timeout=30)");
@@ -302,7 +306,7 @@ async fn keys_are_in_no_file_no_argument_and_no_environment() {
     let (world, cluster) = (World::new(python), cluster(10));
     let provider = world.provider();
     running(&world, &provider, &cluster, 1).await;
-    let key = world.identity().key.lines().nth(1).unwrap().to_owned();
+    let key = world.identity().key.expose().lines().nth(1).unwrap().to_owned();
     let directories = world.directories();
     for directory in
         [directories.state, directories.cache, directories.runtime, world.root.path().join("tmp")]
@@ -318,5 +322,81 @@ async fn keys_are_in_no_file_no_argument_and_no_environment() {
         }
     }
     assert_eq!(provider.remove_anchor(&cluster).await.unwrap(), Removal::Gone);
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_long_log_is_moved_aside_and_read_as_one() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(11));
+    let provider = world.provider();
+    let address = running(&world, &provider, &cluster, 1).await;
+    let name = node(&cluster, "workers", 0).name();
+    let line = "x".repeat(99);
+    let lines = 120_000;
+    world.client(
+        &address,
+        &format!("def chat():\n    for _ in range({lines}): print('{line}')\nclient.submit(chat).result()"),
+    );
+    let log = world.directories().state.join(format!("clusters/demo/logs/{name}.log"));
+    let moved = world.directories().state.join(format!("clusters/demo/logs/{name}.log.1"));
+    eventually("the log is moved aside", || moved.exists() && read(&log).len() < 1 << 20).await;
+    world.client(&address, "client.submit(lambda: print('afterwards', flush=True)).result()");
+    eventually("the worker goes on writing", || read(&log).contains("afterwards")).await;
+
+    let all = LogRequest { tail: None, follow: Follow::No };
+    let chunks: Vec<_> = provider.logs(&cluster, &name, all).await.unwrap().collect().await;
+    let text: Vec<u8> = chunks.into_iter().flat_map(Result::unwrap).collect();
+    let text = String::from_utf8_lossy(&text);
+    assert_eq!(text.lines().filter(|found| *found == line).count(), lines);
+    assert!(text.contains("afterwards"));
+    let tail = LogRequest { tail: Some(1000), follow: Follow::No };
+    let chunks: Vec<_> = provider.logs(&cluster, &name, tail).await.unwrap().collect().await;
+    let text: Vec<u8> = chunks.into_iter().flat_map(Result::unwrap).collect();
+    assert_eq!(String::from_utf8_lossy(&text).lines().count(), 1000);
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn an_environment_is_built_once_and_one_that_cannot_be_built_leaves_nothing() {
+    let Some(python) = python() else { return };
+    let mut world = World::new(python);
+    let wheels = world.root.path().join("wheels");
+    // The smallest thing that pip installs; nothing is downloaded.
+    let script = format!(
+        "import os, zipfile\n\
+         os.makedirs({wheels:?})\n\
+         info = 'tiny-1.0.dist-info/'\n\
+         with zipfile.ZipFile({wheels:?} + '/tiny-1.0-py3-none-any.whl', 'w') as wheel:\n\
+         \x20   wheel.writestr('tiny.py', '')\n\
+         \x20   wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n')\n\
+         \x20   wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nTag: py3-none-any\\n')\n\
+         \x20   wheel.writestr(info + 'RECORD', '')"
+    );
+    let made = std::process::Command::new(&world.python).args(["-c", &script]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    world.variables.insert("PIP_NO_INDEX".to_owned(), "1".to_owned());
+    world.variables.insert("PIP_FIND_LINKS".to_owned(), wheels.display().to_string());
+    let (one, other) = (world.provider(), world.provider());
+    let environments = world.directories().cache.join("environments");
+    let built = || -> Vec<String> {
+        let names = std::fs::read_dir(&environments).unwrap().flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| name.into_string().ok()).filter(|name| !name.contains(".lock")).collect()
+    };
+
+    let missing = Some(EnvironmentSpec::Packages(vec!["nosuch==1.0".to_owned()]));
+    let error = world.prepare(&one, missing).await.unwrap_err();
+    assert!(error.message.contains("No matching distribution found for nosuch"), "{error}");
+    assert_eq!(built(), Vec::<String>::new());
+
+    let tiny = Some(EnvironmentSpec::Packages(vec!["tiny".to_owned()]));
+    let (first, second) = tokio::join!(world.prepare(&one, tiny.clone()), world.prepare(&other, tiny));
+    for error in [first.unwrap_err(), second.unwrap_err()] {
+        assert!(error.message.contains("cannot run Dask"), "{error}");
+    }
+    let built = built();
+    assert_eq!(built.len(), 1);
+    assert!(environments.join(&built[0]).join(".complete").exists());
     world.assert_nothing_left().await;
 }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     CreateMode, CreateOutcome, CreateReply, CreateRequest, Fleet, RequestError,
+    failpoint::failpoint,
     fleet::{Member, Standing},
     identities::Issued,
 };
@@ -41,7 +42,7 @@ impl Fleet {
             return self.create_new(request, CreateOutcome::Created, progress).await;
         };
         match member.standing {
-            Standing::Elsewhere => Err(member.elsewhere()),
+            Standing::Elsewhere => Err(member.elsewhere().await),
             Standing::Lost => {
                 self.make_room(&name, request.mode).await?;
                 let mut reply = self.create_new(request, CreateOutcome::Created, progress).await?;
@@ -102,10 +103,13 @@ impl Fleet {
         let key = ClusterKey { uid: (self.tools.uids)(), name: document.metadata.name.clone() };
         let now = self.tools.clock.now();
         let caller = Caller { context, environment };
+        failpoint("create.before-prepare");
         // Certificates take their time too; both are done before anything is stored.
         let (prepared, issued) =
             tokio::join!(provider.prepare(&document, &caller, progress), issue(&key, &document, now));
         let (prepared, issued) = (prepared?, issued?);
+        // A lifetime does not count the time that its software took to be installed.
+        let now = self.tools.clock.now();
         let Prepared { cluster_environment, interpreter } = prepared;
         if let Some(resolved) = cluster_environment {
             document.spec.environment = Some(resolved);
@@ -125,7 +129,9 @@ impl Fleet {
         };
         let record =
             ClusterRecord { format: RECORD_FORMAT, revision: 1, wanted, progress: Progress::default() };
+        failpoint("create.before-store");
         self.tools.store.create(&record).await?;
+        failpoint("create.after-store");
         if let Some(issued) = issued {
             if let Err(error) = issued.keep(&*self.tools.store, &key).await {
                 // Nothing runs yet: without certificates nothing will.
@@ -133,6 +139,7 @@ impl Fleet {
                 return Err(error.into());
             }
         }
+        failpoint("create.after-keys");
         self.add(record, Some(caller.environment), Standing::Ours);
         let member = self.existing(&key.name)?;
         let message = format!("cluster {} was asked for, uid {}", key.name, key.uid);
@@ -194,7 +201,9 @@ impl Fleet {
             record.wanted.generation += 1;
             Ok(())
         };
+        failpoint("update.before-store");
         member.cell.update::<_, StoreError>(update).await?;
+        failpoint("update.after-store");
         let (at, severity, kind) = (self.tools.clock.now(), Severity::Normal, EventKind::Updated);
         let message = format!("the document was changed: {}", changes.join("; "));
         member.cell.report(vec![Event { at, severity, kind, node: None, message }]).await;

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use super::{
     Clock, ClusterCell, ClusterView, Listed, Reconciler, RequestError, ScaleRequest, Tools, Unplaced,
-    requests::is_dormant,
+    failpoint::failpoint, requests::is_dormant,
 };
 use crate::{
     engine::Engine,
@@ -227,14 +227,14 @@ impl Fleet {
     }
 
     /// One cluster that can be changed from here.
-    fn changeable(&self, name: &ClusterName) -> Result<Member, RequestError> {
+    async fn changeable(&self, name: &ClusterName) -> Result<Member, RequestError> {
         let member = self.existing(name)?;
         match member.standing {
             Standing::Ours => Ok(member),
             Standing::Lost => Err(RequestError::Refused(format!(
                 "cluster {name} was lost when its machine restarted; create it again, or delete it"
             ))),
-            Standing::Elsewhere => Err(member.elsewhere()),
+            Standing::Elsewhere => Err(member.elsewhere().await),
         }
     }
 
@@ -244,9 +244,11 @@ impl Fleet {
         name: &ClusterName,
         request: &ScaleRequest,
     ) -> Result<ClusterView, RequestError> {
-        let member = self.changeable(name)?;
+        let member = self.changeable(name).await?;
         let group = request.group.clone().unwrap_or_else(GroupName::workers);
+        failpoint("scale.before-store");
         let message = member.cell.update(|record| scaled(record, &group, request)).await?;
+        failpoint("scale.after-store");
         if let Some(message) = message {
             let (at, severity, kind) = (self.tools.clock.now(), Severity::Normal, EventKind::Scaled);
             member.cell.report(vec![Event { at, severity, kind, node: None, message }]).await;
@@ -263,9 +265,10 @@ impl Fleet {
     pub async fn delete(self: &Arc<Self>, name: &ClusterName) -> Result<ClusterView, RequestError> {
         let member = self.existing(name)?;
         if member.standing == Standing::Elsewhere {
-            return Err(member.elsewhere());
+            return Err(member.elsewhere().await);
         }
         let now = self.tools.clock.now();
+        failpoint("delete.before-store");
         let news = member.cell.update::<_, StoreError>(|record| {
             let present = record.wanted.presence == Presence::Present;
             if present {
@@ -274,7 +277,9 @@ impl Fleet {
             }
             Ok(present)
         });
-        if news.await? {
+        let news = news.await?;
+        failpoint("delete.after-store");
+        if news {
             let (severity, kind, message) =
                 (Severity::Normal, EventKind::Deleting, "being torn down: it was deleted".to_owned());
             member.cell.report(vec![Event { at: now, severity, kind, node: None, message }]).await;
@@ -349,9 +354,10 @@ impl Member {
         view
     }
 
-    pub(super) fn elsewhere(&self) -> RequestError {
-        let view = self.cell.view();
-        RequestError::Elsewhere { name: view.name.clone(), machine: "another one".to_owned() }
+    pub(super) async fn elsewhere(&self) -> RequestError {
+        let record = self.cell.record().await;
+        let machine = record.wanted.machine.to_string();
+        RequestError::Elsewhere { name: record.name().clone(), machine }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::{
     Clock, ClusterCell, IdentityError,
     engine_watch::EngineWatch,
+    failpoint::failpoint,
     identities::Identities,
     operations::{self, Finished},
 };
@@ -175,6 +176,7 @@ impl Reconciler {
         let Plan { ledger, actions, conditions, mut events, next_tick, outcome } = plan;
         operations::settle(&mut self.operations, &ledger, &self.world, record.name());
         if ledger != record.progress.ledger {
+            failpoint("tick.before-note");
             // Nothing is begun before this is durable.
             let noted = ledger.clone();
             self.cell
@@ -183,6 +185,7 @@ impl Reconciler {
                     Ok(())
                 })
                 .await?;
+            failpoint("tick.after-note");
         }
         for action in actions {
             operations::begin(&mut self.operations, &action, now);
@@ -211,7 +214,9 @@ impl Reconciler {
                 Ok(Next::Now)
             }
             Outcome::Finished => {
+                failpoint("tick.before-forget");
                 self.tools.store.remove(self.cell.key()).await?;
+                failpoint("tick.after-forget");
                 Ok(Next::Never)
             }
         }
@@ -275,7 +280,12 @@ impl Reconciler {
                     context: record.wanted.context.clone(),
                     environment: self.cell.environment().unwrap_or_default(),
                 };
-                self.running.spawn(async move { Finished::Anchor(provider.ensure_anchor(&request).await) });
+                self.running.spawn(async move {
+                    failpoint("anchor.before-call");
+                    let result = provider.ensure_anchor(&request).await;
+                    failpoint("anchor.after-call");
+                    Finished::Anchor(result)
+                });
             }
             Action::Launch { group, role, nodes, scheduler } => {
                 self.begin_launch(record, &group, role, nodes, scheduler.as_deref());
@@ -283,13 +293,19 @@ impl Reconciler {
             Action::Drain { nodes } => self.begin_drain(record, nodes),
             Action::Remove { nodes, how } => {
                 self.running.spawn(async move {
+                    failpoint("remove.before-call");
                     let result = provider.remove_nodes(&cluster, &nodes, how).await;
+                    failpoint("remove.after-call");
                     Finished::Remove { nodes, result }
                 });
             }
             Action::RemoveAnchor => {
-                self.running
-                    .spawn(async move { Finished::RemoveAnchor(provider.remove_anchor(&cluster).await) });
+                self.running.spawn(async move {
+                    failpoint("remove-anchor.before-call");
+                    let result = provider.remove_anchor(&cluster).await;
+                    failpoint("remove-anchor.after-call");
+                    Finished::RemoveAnchor(result)
+                });
             }
         }
     }
@@ -331,7 +347,10 @@ impl Reconciler {
                         identity: identity.clone(),
                     };
                     let nodes = nodes.into_iter().zip(launches).map(request).collect();
-                    provider.ensure_nodes(&NodesRequest { cluster, nodes }).await
+                    failpoint("launch.before-call");
+                    let result = provider.ensure_nodes(&NodesRequest { cluster, nodes }).await;
+                    failpoint("launch.after-call");
+                    result
                 }
             };
             Finished::Launch { nodes: names, result }
@@ -343,10 +362,12 @@ impl Reconciler {
         let endpoint = self.watch.as_ref().map(|watch| watch.endpoint().clone());
         let bound = record.wanted.document.spec.drain_timeout();
         self.running.spawn(async move {
+            failpoint("drain.before-call");
             let result = match endpoint {
                 Some(endpoint) => engine.retire(&endpoint, &nodes, bound).await,
                 None => Ok(BTreeSet::new()),
             };
+            failpoint("drain.after-call");
             Finished::Drain { nodes, result }
         });
     }
@@ -388,6 +409,7 @@ fn environment_match(record: &ClusterRecord) -> EnvironmentMatch {
         (_, None) => EnvironmentMatch::Unknown,
         (None, _) => EnvironmentMatch::NoClient,
         (Some(client), Some(cluster)) if client.path == cluster.path => EnvironmentMatch::Matched,
+        (Some(client), _) if client.versions.get("distributed").is_none() => EnvironmentMatch::NoClient,
         (Some(client), Some(cluster)) => {
             let differences = environment::compare(&client.versions, &cluster.versions);
             if differences.is_empty() {

@@ -13,6 +13,7 @@ mod planner;
 mod settle;
 mod situation;
 mod size;
+mod sizing;
 mod template;
 #[cfg(test)]
 mod tests;

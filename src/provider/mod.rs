@@ -1,12 +1,16 @@
 //! Where clusters run: the contract of a provider, and the providers.
 
 mod contract;
+#[cfg(feature = "fake")]
+pub mod fake;
 #[cfg(all(feature = "local", target_os = "linux"))]
 pub mod local;
+mod machine;
 
 pub use contract::{
     AnchorRequest, Caller, Capabilities, Directories, Follow, LogRequest, LogStream, Managed, NodeFailure,
     NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
 };
+pub use machine::{boot_id, machine_id};
 
 pub use crate::model::{ErrorKind, Residue, Stop};

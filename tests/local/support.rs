@@ -22,13 +22,13 @@ use crewcall::{
         AnchorRequest, Caller, Directories, NodeRequest, NodesRequest, Provider, ProviderError, Removal,
         local::{LocalProvider, boot_id, machine_id},
     },
-    security::Identity,
+    security::{Identity, PrivateKeyPem},
     spec::{ComputeCluster, EnvironmentSpec},
 };
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The Python to test with; says so loudly when there is none.
 pub fn python() -> Option<PathBuf> {
@@ -43,11 +43,17 @@ pub fn python() -> Option<PathBuf> {
 pub struct World {
     pub root: TempDir,
     pub python: PathBuf,
+    /// More of the caller's environment.
+    pub variables: BTreeMap<String, String>,
 }
 
 impl World {
     pub fn new(python: PathBuf) -> Self {
-        Self { root: tempfile::Builder::new().prefix("cw-").tempdir().unwrap(), python }
+        Self {
+            root: tempfile::Builder::new().prefix("cw-").tempdir().unwrap(),
+            python,
+            variables: BTreeMap::new(),
+        }
     }
 
     pub fn directories(&self) -> Directories {
@@ -61,7 +67,7 @@ impl World {
     }
 
     pub fn environment(&self) -> CallerEnvironment {
-        let mut variables = BTreeMap::new();
+        let mut variables = self.variables.clone();
         for name in ["PATH", "HOME"] {
             variables.insert(name.to_owned(), std::env::var(name).unwrap_or_default());
         }
@@ -134,7 +140,11 @@ impl World {
             assert!(made.status.success(), "{made:?}");
         }
         let cert = fs::read_to_string(cert).unwrap();
-        Arc::new(Identity { ca: cert.clone(), cert, key: fs::read_to_string(key).unwrap() })
+        Arc::new(Identity {
+            ca: cert.clone(),
+            cert,
+            key: PrivateKeyPem::new(fs::read_to_string(key).unwrap()),
+        })
     }
 
     /// Runs a script with `client` connected to the scheduler at `address`; its output must say `ok`.
@@ -142,9 +152,11 @@ impl World {
         let (cert, key) = (self.root.path().join("cert.pem"), self.root.path().join("key.pem"));
         let program = format!(
             "from distributed import Client\nfrom distributed.security import Security\n\
-             cert, key = {cert:?}, {key:?}\n\
+             cert, key = r'{0}', r'{1}'\n\
              security = Security(tls_ca_file=cert, tls_client_cert=cert, tls_client_key=key, require_encryption=True)\n\
-             client = Client({address:?}, security=security, timeout=30)\n{script}\nprint('ok')\n"
+             client = Client({address:?}, security=security, timeout=30)\n{script}\nprint('ok')\n",
+            cert.display(),
+            key.display()
         );
         let output: Output = Command::new(&self.python).args(["-c", &program]).output().unwrap();
         let (printed, errors) = (text(&output.stdout), text(&output.stderr));

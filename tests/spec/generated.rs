@@ -1,8 +1,8 @@
 //! Files that are made from the types are committed, and current.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, process::Command};
 
-use crewcall::spec::{json_schema, reference_markdown};
+use crewcall::spec::{generated_yaml, json_schema, reference_markdown};
 
 /// Compares, or writes with `CREWCALL_UPDATE=1`.
 fn is_current(path: &str, wanted: &str) {
@@ -24,4 +24,38 @@ fn the_json_schema_is_current() {
 #[test]
 fn the_field_reference_is_current() {
     is_current("docs/reference/computecluster.md", &reference_markdown());
+}
+
+#[test]
+fn the_schema_as_yaml_is_current() {
+    is_current("docs/schema/computecluster.v1alpha1.yaml", &generated_yaml(&json_schema()).unwrap());
+}
+
+/// Reads YAML as tools of YAML 1.1 do, with `PyYAML`.
+fn read_as_yaml_1_1(text: &str) -> Option<serde_json::Value> {
+    let Some(python) = env::var_os("CREWCALL_TEST_PYTHON") else {
+        eprintln!("SKIPPED: CREWCALL_TEST_PYTHON names no Python with PyYAML");
+        return None;
+    };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let code = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    let output = Command::new(python).args(["-c", code]).arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+fn a_reader_of_yaml_1_1_finds_the_same_schema() {
+    let schema = json_schema();
+    let Some(read) = read_as_yaml_1_1(&generated_yaml(&schema).unwrap()) else { return };
+    assert_eq!(read, schema);
+}
+
+#[test]
+fn a_reader_of_yaml_1_1_would_misread_a_bare_yes() {
+    // Why generated files are compared, and why people's files are written by another library.
+    let value = serde_json::json!({ "on": "yes" });
+    let Some(read) = read_as_yaml_1_1(&generated_yaml(&value).unwrap()) else { return };
+    assert_ne!(read, value);
 }

@@ -105,7 +105,7 @@ impl Planner<'_> {
         let told = known.is_some() || *live > 0 || wanted > *min;
         let change = (wanted != before && told).then(|| {
             let why = if wanted > before {
-                reason::why_larger(need, self.lanes(group), *min)
+                reason::why_larger(need, lanes(group), *min)
             } else if gone > 0 {
                 let period = reason::seconds(self.situation.facts.idle_period);
                 format!("{} had nothing to do for {period}", reason::count_of(u64::from(gone), "worker"))
@@ -145,11 +145,6 @@ impl Planner<'_> {
         !self.occupied(group, |entry| entry.is_live() && entry.template != template).is_empty()
     }
 
-    /// Tasks that the group's present workers run at once.
-    fn lanes(&self, group: &GroupLoad<'_>) -> u64 {
-        u64::from(group.ready) * u64::from(group.threads)
-    }
-
     /// Adaptive groups stay what they are, within their bounds.
     fn stay(&mut self, why: Option<&str>) {
         let spec = self.spec();
@@ -180,4 +175,9 @@ impl Planner<'_> {
         self.ledger.unsatisfiable =
             found.into_iter().map(|tasks| tasks.resources).collect::<BTreeSet<String>>();
     }
+}
+
+/// Threads of the group's present workers.
+fn lanes(group: &GroupLoad<'_>) -> u64 {
+    u64::from(group.ready) * u64::from(group.threads)
 }

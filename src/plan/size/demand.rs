@@ -129,7 +129,7 @@ impl Share {
         for piece in &self.pieces {
             // Each kind of work goes on at the same pace.
             let work = piece.work.as_nanos();
-            let left = if all == 0 { 0 } else { work.saturating_sub(done.saturating_mul(work) / all) };
+            let left = work.saturating_sub(done.saturating_mul(work).checked_div(all).unwrap_or_default());
             let lanes = if all == 0 && workers == 0 { 1 } else { lanes_for(left, target).min(piece.tasks) };
             room.add(&piece.fit, lanes);
         }

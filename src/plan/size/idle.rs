@@ -104,7 +104,7 @@ impl<'a> Planner<'a> {
             Some(held) if held.at == now => held.tries,
             held => held.map_or(0, |held| held.tries).saturating_add(1),
         };
-        let first = before.is_none() || before.is_some_and(|held| held.at == now && held.tries == 1);
+        let first = before.is_none_or(|held| held.at == now && held.tries == 1);
         state.held_up = Some(HeldUp { tries, at: now });
         state.wanted = state.wanted.saturating_add(1);
         if first {

@@ -1,5 +1,7 @@
 //! What fails is replaced, ever more slowly, and said.
 
+use std::fmt::Write;
+
 use insta::assert_snapshot;
 
 use super::story::{Story, fixed};
@@ -29,7 +31,7 @@ fn what_keeps_failing_is_tried_one_at_a_time_and_ever_less_often() {
     story.edit(|spec| spec.workers = fixed(3));
     let mut told = String::new();
     for round in 0..5 {
-        told.push_str(&format!("--- {round}\n{}", story.plan()));
+        let _ = write!(told, "--- {round}\n{}", story.plan());
         story.all_start();
         for slot in 0..3 {
             let short = format!("workers-{slot}-{round}");

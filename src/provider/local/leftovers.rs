@@ -22,6 +22,9 @@ use crate::{
     provider::{ErrorKind, Managed, ProviderError},
 };
 
+/// How long a host may have a directory before it has written who it is.
+const LONGEST_START: Duration = Duration::from_mins(1);
+
 /// How long killed processes may take to be gone.
 const LONGEST_KILL: Duration = Duration::from_secs(10);
 
@@ -87,7 +90,19 @@ fn stray_processes(state: &Path) -> Strays {
 /// Ends and removes all that dead hosts have left of a cluster; of no cluster: of spares.
 pub async fn remove_dead(finder: &Finder<'_>, cluster: Option<&ClusterKey>) -> Result<(), ProviderError> {
     for FoundHost { paths, record, alive } in finder.hosts()? {
-        let Some(record) = record.filter(|_| !alive) else { continue };
+        if alive {
+            continue;
+        }
+        let Some(record) = record else {
+            // A host that did not come up, unless it is about to.
+            let id = paths.directory.file_name().and_then(|name| name.to_str()?.parse().ok());
+            if let (Some(id), None) = (id, cluster)
+                && age(&paths.directory) > LONGEST_START
+            {
+                remove_remains(finder.state, &id, &paths).await?;
+            }
+            continue;
+        };
         if record.claimed_by.as_ref().map(|owner| &owner.uid) == cluster.map(|cluster| &cluster.uid) {
             remove_remains(finder.state, &record.id, &paths).await?;
         }

@@ -20,5 +20,6 @@ mod spares;
 mod variables;
 
 pub use interpreter::{find_interpreter, probe_versions};
-pub use os::{boot_id, machine_id};
 pub use provider::LocalProvider;
+
+pub use super::{boot_id, machine_id};

@@ -14,8 +14,6 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BootId, MachineId};
-
 /// How often a lock is tried, and the pause after each try but the last.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(3);
@@ -154,22 +152,6 @@ fn all_pids() -> impl Iterator<Item = i32> {
         .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-/// The machine that this process runs on; the same in every container of one image, hence together
-/// with the host name.
-pub fn machine_id() -> MachineId {
-    let id = ["/etc/machine-id", "/var/lib/dbus/machine-id"]
-        .iter()
-        .find_map(|path| fs::read_to_string(path).ok())
-        .unwrap_or_default();
-    let uname = rustix::system::uname();
-    MachineId::new(format!("{}.{}", uname.nodename().to_string_lossy(), id.trim()))
-}
-
-/// The boot that this process runs in.
-pub fn boot_id() -> io::Result<BootId> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| BootId::new(text.trim()))
 }
 
 /// Makes a directory, and its parents, that only its owner can enter.

@@ -61,7 +61,7 @@ impl LocalProvider {
     /// With `host_program` the path of a program that is a host when its first argument is `__host`:
     /// this one.
     pub fn new(directories: Directories, host_program: PathBuf, machine: MachineId, boot: BootId) -> Self {
-        let spares = Spares::new(directories.clone(), host_program);
+        let spares = Spares::new(directories.clone(), host_program, machine.clone(), boot.clone());
         Self {
             shared: Arc::new(Shared { directories, machine, boot, clusters: Clusters::default(), spares }),
             idle_period: IDLE_PERIOD,

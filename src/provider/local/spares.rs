@@ -17,7 +17,10 @@ use super::{
     os,
     paths::{self, HostId},
 };
-use crate::provider::{Directories, ErrorKind, ProviderError};
+use crate::{
+    model::{BootId, MachineId},
+    provider::{Directories, ErrorKind, ProviderError},
+};
 
 /// How long a host may take to end everything and remove it.
 pub const LONGEST_END: Duration = Duration::from_secs(15);
@@ -38,6 +41,8 @@ pub struct SpareKey {
 pub struct Spares {
     directories: Directories,
     program: PathBuf,
+    machine: MachineId,
+    boot: BootId,
     slots: Mutex<BTreeMap<SpareKey, Spare>>,
 }
 
@@ -51,8 +56,8 @@ pub struct Spare {
 
 impl Spares {
     /// None yet.
-    pub fn new(directories: Directories, program: PathBuf) -> Self {
-        Self { directories, program, slots: Mutex::new(BTreeMap::new()) }
+    pub fn new(directories: Directories, program: PathBuf, machine: MachineId, boot: BootId) -> Self {
+        Self { directories, program, machine, boot, slots: Mutex::new(BTreeMap::new()) }
     }
 
     /// The spare of a key, started if there is none. It is kept until then at least.
@@ -148,7 +153,12 @@ impl Spares {
             interpreter: key.interpreter.clone(),
             fork_server,
         };
-        let start = HostStart { environment: environment.clone(), spare_life: SPARE_LIFE };
+        let start = HostStart {
+            environment: environment.clone(),
+            spare_life: SPARE_LIFE,
+            machine: self.machine.clone(),
+            boot: self.boot.clone(),
+        };
         let socket = client::start_host(&self.program, &arguments, &start).await?;
         let (client, _) = HostClient::connect(&socket).await?;
         Ok(Spare { client, id, kept_until })

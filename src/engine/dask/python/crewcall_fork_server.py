@@ -454,11 +454,13 @@ async def _attach_dashboard(scheduler: Any, launch: Launch, events: Events) -> N
 
 
 async def _registrations_settled(scheduler: Any) -> None:
-    """Wait until no worker has come for 0.3 s, at least 0.5 s and at most 5 s."""
-    known, last_change, waited = -1, 0.0, 0.0
-    while waited < 5.0 and (waited < 0.5 or waited - last_change < 0.3):
+    """Wait until workers have come and none has for 0.3 s: at least 0.5 s, 2 s if none comes, at most 5 s."""
+    known, last_change, waited = 0, 0.0, 0.0
+    while waited < 5.0:
         if len(scheduler.workers) != known:
             known, last_change = len(scheduler.workers), waited
+        if waited >= (0.5 if known else 2.0) and waited - last_change >= 0.3:
+            return
         await asyncio.sleep(0.1)
         waited += 0.1
 

@@ -171,19 +171,17 @@ class Drain:
 
     async def _run(self) -> None:
         clean = await self._drained()
-        closed = False
+        closing = asyncio.ensure_future(self.close())
         try:
-            # Dask waits here for threads that may never end.
-            await asyncio.wait_for(self.close(), min(CLOSE_RESERVE, self.grace / 2))
-            closed = True
-        except asyncio.TimeoutError:
-            logger.warning("the connections were not closed in time; leaving all the same")
-        except Exception:
-            logger.exception("the connections could not be closed; leaving all the same")
-        if not clean:
-            leave(DRAIN_NOT_CLEAN)
-        elif not closed:
-            leave(0)
+            # Dask may wait here for threads that never end, or for a scheduler that never was.
+            await asyncio.wait([closing], timeout=min(CLOSE_RESERVE, self.grace / 2))
+            if not closing.done():
+                logger.warning("the connections were not closed in time; leaving all the same")
+            elif closing.exception() is not None:
+                logger.warning("the connections could not be closed: %s", closing.exception())
+        finally:
+            # Whoever waits for the server's end would cancel this and exit with 0 whatever was lost.
+            leave(0 if clean else DRAIN_NOT_CLEAN)
 
     async def _drained(self) -> bool:
         """Drain and return whether nothing is lost."""
@@ -278,8 +276,9 @@ class WorkerDrain(Drain):
         return self.server.address if self.server.status in in_service else None
 
     def holds_nothing(self) -> bool:
-        """Return whether there is neither a result nor a running task."""
-        return not self.server.data and not self.server.state.all_running_tasks
+        """Return whether there is no result, no actor and no running task."""
+        state = self.server.state
+        return not self.server.data and not state.actors and not state.all_running_tasks
 
     async def busy(self) -> bool:
         """Return whether a thread is occupied, by seceded tasks too."""

@@ -1,18 +1,22 @@
 //! The controller's connections: who is served, and who is not any more.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixStream, unix::OwnedReadHalf, unix::OwnedWriteHalf},
     sync::mpsc,
-    task::AbortHandle,
+    task::{AbortHandle, JoinHandle},
+    time::timeout,
 };
 
 use super::protocol::{FromHost, LONGEST_LINE};
 
 /// Replies and hints that may wait for a controller which does not read.
 const UNREAD_LINES: usize = 4096;
+
+/// How long a controller may take to read its last answer.
+const UNREAD_ANSWER: Duration = Duration::from_secs(1);
 
 /// Something that came over a connection.
 pub enum Input {
@@ -37,6 +41,7 @@ pub struct Connections {
 struct Connection {
     lines: mpsc::Sender<Vec<u8>>,
     reader: AbortHandle,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl Drop for Connection {
@@ -70,8 +75,8 @@ impl Connections {
         let (read, write) = stream.into_split();
         let (lines, outgoing) = mpsc::channel(UNREAD_LINES);
         let reader = tokio::spawn(read_lines(id, read, self.inputs.clone())).abort_handle();
-        tokio::spawn(write_lines(write, outgoing));
-        self.open.insert(id, Connection { lines, reader });
+        let writer = Some(tokio::spawn(write_lines(write, outgoing)));
+        self.open.insert(id, Connection { lines, reader, writer });
     }
 
     /// Whether a controller is there.
@@ -113,6 +118,19 @@ impl Connections {
         line.push(b'\n');
         if connection.lines.try_send(line).is_err() {
             self.close(id);
+        }
+    }
+
+    /// Closes all connections once what was sent to them is on its way.
+    pub async fn close_all(&mut self) {
+        self.served = None;
+        for (_, mut connection) in std::mem::take(&mut self.open) {
+            let writer = connection.writer.take();
+            drop(connection);
+            if let Some(writer) = writer {
+                // Who does not read their answer does not get it.
+                let _unread = timeout(UNREAD_ANSWER, writer).await;
+            }
         }
     }
 

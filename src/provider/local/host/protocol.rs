@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    model::{CallerEnvironment, ClusterKey, NodeId, NodeName, Role, SoftwareVersions, TemplateHash},
+    model::{
+        BootId, CallerEnvironment, ClusterKey, MachineId, NodeId, NodeName, Role, SoftwareVersions,
+        TemplateHash,
+    },
     provider::{ErrorKind, Stop},
 };
 
@@ -32,6 +35,10 @@ pub struct HostStart {
     pub environment: BTreeMap<String, String>,
     /// How long it lives without a controller while it is a spare.
     pub spare_life: Duration,
+    /// The machine, as its controller knows it.
+    pub machine: MachineId,
+    /// The boot of that machine.
+    pub boot: BootId,
 }
 
 /// The first and only line of a host's standard output.

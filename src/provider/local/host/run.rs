@@ -192,6 +192,7 @@ async fn until(wakeup: Option<Instant>) {
 const LONGEST_END: Duration = Duration::from_secs(10);
 
 async fn end(mut service: Service, mut child: Signal, socket: &Path) -> Result<(), HostError> {
+    service.close_connections().await;
     let deadline = Instant::now() + LONGEST_END;
     while !service.kill_all() && Instant::now() < deadline {
         // The children of what was killed become this process's, one generation after the other; not

@@ -349,6 +349,11 @@ impl Service {
             if self.nodes.any_alive() { self.next_log_check.or(Some(now + LOG_CHECK)) } else { None };
     }
 
+    /// Sends what was answered, and serves nobody any more.
+    pub async fn close_connections(&mut self) {
+        self.connections.close_all().await;
+    }
+
     /// Ends every process below this one that can be seen now. Returns whether none is left.
     pub fn kill_all(&mut self) -> bool {
         self.fork_servers.kill();

@@ -70,9 +70,8 @@ pub fn start(arguments: &HostArguments) -> Result<Started, HostError> {
         id: arguments.id.clone(),
         process: ProcessId::own()
             .map_err(|error| HostError::io("read", Path::new("/proc/self/stat"), &error))?,
-        boot: os::boot_id()
-            .map_err(|error| HostError::io("read", Path::new("/proc/sys/kernel/random"), &error))?,
-        machine: os::machine_id(),
+        boot: told.boot,
+        machine: told.machine,
         socket: paths::socket(&arguments.runtime, &arguments.id),
         interpreter: arguments.interpreter.clone(),
         start_environment,

@@ -1,0 +1,107 @@
+//! Whether anybody asks anything of the controller.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::controller::Fleet;
+
+/// Requests under way.
+#[derive(Debug)]
+pub struct Activity {
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    under_way: usize,
+    stopping: bool,
+}
+
+/// One request, until it is dropped.
+#[derive(Debug)]
+pub struct Busy(Arc<Activity>);
+
+impl Activity {
+    /// Nothing is under way.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { state: watch::Sender::new(State::default()) })
+    }
+
+    /// Begins a request; `None` when it is too late for that.
+    pub fn begin(self: &Arc<Self>) -> Option<Busy> {
+        let begun = self.state.send_if_modified(|state| {
+            state.under_way += usize::from(!state.stopping);
+            !state.stopping
+        });
+        begun.then(|| Busy(self.clone()))
+    }
+
+    /// No request begins any more; streams end.
+    pub fn stop(&self) {
+        self.state.send_modify(|state| state.stopping = true);
+    }
+
+    /// As [`Self::stop`], unless a request is under way.
+    fn stop_if_idle(&self) -> bool {
+        self.state.send_if_modified(|state| {
+            let idle = state.under_way == 0;
+            state.stopping |= idle;
+            idle
+        })
+    }
+
+    /// Returns when no request begins any more.
+    pub async fn stopping(&self) {
+        let mut states = self.state.subscribe();
+        // Its sender is `self`.
+        let _ = states.wait_for(|state| state.stopping).await;
+    }
+
+    /// Returns when there has been neither a cluster nor a request for that long; from then on, no
+    /// request begins any more.
+    pub async fn idle_for(&self, linger: Duration, fleet: &Fleet) {
+        let mut clusters = fleet.changes();
+        let mut requests = self.state.subscribe();
+        loop {
+            clusters.borrow_and_update();
+            let busy = requests.borrow_and_update().under_way > 0 || fleet.size() > 0;
+            tokio::select! {
+                _ = clusters.changed() => {}
+                _ = requests.changed() => {}
+                () = tokio::time::sleep(linger), if !busy => {
+                    if self.stop_if_idle() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.state.send_modify(|state| state.under_way = state.under_way.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_under_way_keeps_the_controller_from_ending() {
+        let activity = Activity::new();
+        let busy = activity.begin().unwrap();
+        assert!(!activity.stop_if_idle());
+        drop(busy);
+        assert!(activity.stop_if_idle());
+    }
+
+    #[test]
+    fn no_request_begins_once_the_end_is_decided() {
+        let activity = Activity::new();
+        assert!(activity.stop_if_idle());
+        assert!(activity.begin().is_none());
+    }
+}

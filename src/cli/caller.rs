@@ -1,0 +1,157 @@
+//! What depends on the caller: directories, import path, interpreter, environment variables.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use super::{CliError, printer::Printer};
+use crate::{
+    model::{CallerContext, CallerEnvironment, Interpreter, SoftwareVersions},
+    spec::{ComputeCluster, EnvironmentSpec},
+};
+
+/// The directory that the command was called in.
+pub fn working_directory() -> Result<PathBuf, CliError> {
+    std::env::current_dir().map_err(|cause| CliError::File {
+        doing: "find the current directory, by its entry",
+        path: PathBuf::from("."),
+        cause,
+    })
+}
+
+/// The variables that can be handed over, and the names of those that cannot because they are not
+/// UTF-8.
+pub fn split_environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> (CallerEnvironment, Vec<String>) {
+    let (mut kept, mut skipped) = (BTreeMap::new(), Vec::new());
+    for (name, value) in variables {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => {
+                kept.insert(name, value);
+            }
+            (Ok(name), Err(_)) => skipped.push(name),
+            (Err(name), _) => skipped.push(name.to_string_lossy().into_owned()),
+        }
+    }
+    (CallerEnvironment(kept), skipped)
+}
+
+/// This process's variables; warns of those that cannot be handed over.
+pub fn environment(printer: &Printer) -> CallerEnvironment {
+    let (kept, skipped) = split_environment(std::env::vars_os());
+    if !skipped.is_empty() {
+        let names = skipped.join(", ");
+        printer.warning(&format!("not handed over to the cluster, because they are not UTF-8: {names}"));
+    }
+    kept
+}
+
+/// What Python would search before its own folders: the current one, then `PYTHONPATH`.
+pub fn import_path(environment: &CallerEnvironment, working_directory: &Path) -> Vec<PathBuf> {
+    let variable = environment.0.get("PYTHONPATH").map(String::as_str).unwrap_or_default();
+    let entries = variable.split(':').filter(|entry| !entry.is_empty());
+    let mut path = vec![working_directory.to_owned()];
+    for entry in entries.map(|entry| working_directory.join(entry).components().collect::<PathBuf>()) {
+        if !path.contains(&entry) {
+            path.push(entry);
+        }
+    }
+    path
+}
+
+/// The caller's context for a document.
+///
+/// Versions cost a run of Python; they are asked for only when the cluster will not run with the
+/// caller's own interpreter, whose versions its host knows anyway.
+pub async fn context(
+    document: &ComputeCluster,
+    document_directory: PathBuf,
+    environment: &CallerEnvironment,
+    printer: &Printer,
+) -> Result<CallerContext, CliError> {
+    let working_directory = working_directory()?;
+    let interpreter = match find_interpreter(environment, &working_directory) {
+        Some(path) => {
+            let versions = versions(document, &path, environment, printer).await;
+            Some(Interpreter { path, versions })
+        }
+        None => None,
+    };
+    Ok(CallerContext {
+        import_path: import_path(environment, &working_directory),
+        working_directory,
+        interpreter,
+        document_directory,
+    })
+}
+
+async fn versions(
+    document: &ComputeCluster,
+    path: &Path,
+    environment: &CallerEnvironment,
+    printer: &Printer,
+) -> SoftwareVersions {
+    match &document.spec.environment {
+        None => SoftwareVersions::default(),
+        Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_) | EnvironmentSpec::Image(_)) => {
+            probe_versions(path, environment).await.unwrap_or_else(|error| {
+                printer.warning(&format!("your software cannot be compared with the cluster's: {error}"));
+                SoftwareVersions::default()
+            })
+        }
+    }
+}
+
+#[cfg(all(feature = "local", target_os = "linux"))]
+pub use crate::provider::local::{find_interpreter, probe_versions};
+
+#[cfg(not(all(feature = "local", target_os = "linux")))]
+pub use elsewhere::{find_interpreter, probe_versions};
+
+/// Without local clusters nobody asks for the caller's interpreter.
+#[cfg(not(all(feature = "local", target_os = "linux")))]
+mod elsewhere {
+    use std::path::{Path, PathBuf};
+
+    use crate::{
+        model::{CallerEnvironment, SoftwareVersions},
+        provider::ProviderError,
+    };
+
+    pub fn find_interpreter(_environment: &CallerEnvironment, _directory: &Path) -> Option<PathBuf> {
+        None
+    }
+
+    pub async fn probe_versions(
+        _path: &Path,
+        _environment: &CallerEnvironment,
+    ) -> Result<SoftwareVersions, ProviderError> {
+        std::future::ready(Ok(SoftwareVersions::default())).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn variables_that_are_not_utf8_are_named_and_left_out() {
+        let odd = OsString::from_vec(vec![0xff]);
+        let variables = [("A".into(), "1".into()), ("B".into(), odd.clone()), (odd, "2".into())];
+        let (kept, skipped) = split_environment(variables.into_iter());
+        assert_eq!(kept.0.into_iter().collect::<Vec<_>>(), [("A".to_owned(), "1".to_owned())]);
+        assert_eq!(skipped, ["B", "\u{fffd}"]);
+    }
+
+    #[test]
+    fn the_import_path_is_absolute_and_begins_where_the_caller_is() {
+        let variables = [("PYTHONPATH".to_owned(), "lib::/opt/x:.:lib".to_owned())];
+        let path = import_path(&CallerEnvironment(variables.into()), Path::new("/home/me"));
+        assert_eq!(path, ["/home/me", "/home/me/lib", "/opt/x"].map(PathBuf::from));
+    }
+}

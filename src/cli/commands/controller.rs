@@ -1,0 +1,108 @@
+//! `controller`: the process that looks after this machine's clusters.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+};
+
+use serde_json::json;
+
+use crate::{
+    api::{
+        ApiClient, ControllerStatus,
+        process::{self, run_controller},
+    },
+    cli::{
+        CliError, Exit,
+        args::{ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb},
+        output::{age, print_data},
+        session::Session,
+    },
+    controller::{Clock, SystemClock, process::Locations},
+};
+
+/// Runs the verb.
+pub async fn controller(session: &Session, arguments: ControllerArguments) -> Result<(), CliError> {
+    let locations = session.locations()?;
+    match arguments.verb {
+        ControllerVerb::Status(arguments) => status(session, &locations, arguments).await,
+        ControllerVerb::Stop => stop(session, &locations).await,
+        ControllerVerb::Logs(arguments) => logs(session, &locations, &arguments),
+    }
+}
+
+/// Runs this process as the controller.
+pub fn controller_process(arguments: &process::ControllerArguments) -> Result<(), CliError> {
+    run_controller(arguments).map_err(|error| CliError::Process {
+        message: error.to_string(),
+        hint: error.hint(),
+        exit: Exit::Controller,
+    })
+}
+
+async fn status(
+    session: &Session,
+    locations: &Locations,
+    arguments: ControllerStatusArguments,
+) -> Result<(), CliError> {
+    let status = match ApiClient::connect(locations).await? {
+        Some(client) => Some(client.status().await?),
+        None => None,
+    };
+    let printer = &session.printer;
+    match (arguments.output, status) {
+        (Some(format), Some(status)) => {
+            print_data(printer, format, &json!({"running": true, "status": status}))
+        }
+        (Some(format), None) => print_data(printer, format, &json!({"running": false})),
+        (None, Some(status)) => printer.result(&text(&status, locations)),
+        (None, None) => printer.result_line("no controller runs; the next command that needs one starts it"),
+    }
+}
+
+fn text(status: &ControllerStatus, locations: &Locations) -> String {
+    let pairs = [
+        ("running", format!("for {}, as process {}", age(status.started_at, SystemClock.now()), status.pid)),
+        ("version", format!("{} (protocol {})", status.version, status.protocol)),
+        ("clusters", status.clusters.to_string()),
+        ("state", status.state_directory.display().to_string()),
+        ("runtime", status.runtime_directory.display().to_string()),
+        ("socket", status.socket.display().to_string()),
+        ("log", locations.log().display().to_string()),
+    ];
+    pairs.map(|(key, value)| format!("{key:<9} {value}\n")).concat()
+}
+
+async fn stop(session: &Session, locations: &Locations) -> Result<(), CliError> {
+    match ApiClient::connect(locations).await? {
+        Some(client) => {
+            client.stop().await?;
+            session.printer.result_line("the controller has ended; clusters live on")
+        }
+        None => session.printer.result_line("no controller runs"),
+    }
+}
+
+fn logs(
+    session: &Session,
+    locations: &Locations,
+    arguments: &ControllerLogsArguments,
+) -> Result<(), CliError> {
+    let path = locations.log();
+    let failed = |cause| CliError::File { doing: "read", path: path.clone(), cause };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            session.printer.note(&format!("no controller has written to {} yet", path.display()));
+            return Ok(());
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let mut lines = BufReader::new(file).split(b'\n').collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let skipped = arguments.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
+    for line in lines.iter_mut().skip(skipped) {
+        line.push(b'\n');
+        session.printer.result_bytes(line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! `create`: a document becomes a cluster, or the changes of one.
+
+use std::fmt::Write as _;
+
+use futures_util::StreamExt;
+use serde_json::json;
+
+use crate::{
+    api::{ApiClient, ApiError, CreateMessage, ErrorCode},
+    cli::{
+        CliError,
+        args::{CreateArguments, ReportFormat},
+        caller, document,
+        follow::{Follower, Parting, interruptible},
+        goal::{Goal, workers},
+        printer::Reader,
+        progress::Progress,
+        session::{Session, explain},
+    },
+    controller::{ClusterView, CreateMode, CreateOutcome, CreateReply, CreateRequest},
+    model::{ConditionKind, ConditionStatus},
+    spec::{ClusterName, Span},
+};
+
+/// Controllers that are asked, one after the other's end.
+const ATTEMPTS: u32 = 3;
+
+/// Runs the verb.
+pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(), CliError> {
+    let printer = &session.printer;
+    session.locations()?;
+    let read = document::read(&arguments.file, &caller::working_directory()?, printer)?;
+    let environment = caller::environment(printer);
+    let name = read.cluster.metadata.name.clone();
+    let mut progress = printer.progress(reader(arguments.output));
+    let asking = async {
+        let context = caller::context(&read.cluster, read.directory, &environment, printer);
+        let (client, context) = tokio::join!(session.controller(), context);
+        let request = CreateRequest {
+            document: read.cluster.clone(),
+            context: context?,
+            environment: environment.clone(),
+            mode: mode(&arguments),
+        };
+        insist(session, client?, &request, &mut progress).await
+    };
+    let (client, reply) = interruptible(asking, || interrupted(&name)).await??;
+    for warning in &reply.warnings {
+        printer.warning(warning);
+    }
+    let Some(view) = reply.cluster.as_ref().filter(|_| !arguments.dry_run && !arguments.no_wait) else {
+        return report_accepted(session, &arguments, &name, &reply, progress);
+    };
+    let bound = arguments.timeout.map_or_else(|| view.document.spec.wait_for.timeout(), Span::duration);
+    let goal = Goal::Ready { generation: view.generation };
+    let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting(&name)).await?;
+    let view = seen.as_ref().unwrap_or(view);
+    if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)
+        && different.status == ConditionStatus::False
+    {
+        printer.warning(&format!("your Python and the cluster's differ: {}", different.message));
+    }
+    progress.outcome("ready", json!({"cluster": view, "outcome": reply.outcome}));
+    match arguments.output {
+        Some(ReportFormat::Json) => Ok(()),
+        Some(ReportFormat::Name) => printer.result_line(name.as_str()),
+        None => printer.result(&summary(view)),
+    }
+}
+
+/// Who reads the progress.
+pub(super) fn reader(output: Option<ReportFormat>) -> Reader {
+    match output {
+        Some(ReportFormat::Json) => Reader::Program,
+        Some(ReportFormat::Name) | None => Reader::Person,
+    }
+}
+
+fn mode(arguments: &CreateArguments) -> CreateMode {
+    match (arguments.dry_run, arguments.replace) {
+        (true, _) => CreateMode::DryRun,
+        (false, true) => CreateMode::Replace,
+        (false, false) => CreateMode::Apply,
+    }
+}
+
+/// Asks until the document is accepted. When the controller goes away meanwhile its successor is
+/// asked: a create may be repeated.
+async fn insist(
+    session: &Session,
+    mut client: ApiClient,
+    request: &CreateRequest,
+    progress: &mut Progress,
+) -> Result<(ApiClient, CreateReply), CliError> {
+    let mut attempts = 1;
+    loop {
+        match accepted(&client, request.clone(), progress).await {
+            Err(CliError::Api(error)) if error.code == ErrorCode::Unreachable && attempts < ATTEMPTS => {
+                attempts += 1;
+                client = session.controller().await?;
+            }
+            other => return other.map(|reply| (client, reply)),
+        }
+    }
+}
+
+/// Follows the answer until the document is accepted.
+async fn accepted(
+    client: &ApiClient,
+    request: CreateRequest,
+    progress: &mut Progress,
+) -> Result<CreateReply, CliError> {
+    let name = request.document.metadata.name.clone();
+    let mut messages = client.create(request);
+    while let Some(message) = messages.next().await {
+        match message {
+            Ok(CreateMessage::Progress(step)) => progress.step(&step),
+            Ok(CreateMessage::Done(reply)) => return Ok(*reply),
+            // Before anything is stored, a provider resolves nothing but the software environment.
+            Err(error) if error.code == ErrorCode::Provider => return Err(CliError::Software(error)),
+            Err(error) => return Err(explain(client, &name, error).await),
+        }
+    }
+    let message = format!("the controller ended before it had accepted cluster {name}");
+    let hint = "run the same command again; `crewcall controller logs` may say why";
+    Err(ApiError::new(ErrorCode::Unreachable, message).with_hint(hint).into())
+}
+
+fn interrupted(name: &ClusterName) -> CliError {
+    CliError::Interrupted {
+        goes_on: format!("cluster {name} goes on being created"),
+        hint: Some(format!("`crewcall delete {name}` ends it")),
+    }
+}
+
+fn parting(name: &ClusterName) -> Parting {
+    Parting {
+        goes_on: format!("cluster {name} goes on being created"),
+        undo: Some(format!("`crewcall delete {name}` ends it")),
+        when_late: format!(
+            "it goes on being created: `crewcall describe {name}` shows how far it is, \
+             `crewcall delete {name}` ends it; `--timeout` waits longer"
+        ),
+    }
+}
+
+/// The result of a create that does not wait.
+fn report_accepted(
+    session: &Session,
+    arguments: &CreateArguments,
+    name: &ClusterName,
+    reply: &CreateReply,
+    mut progress: Progress,
+) -> Result<(), CliError> {
+    progress.outcome("accepted", json!(reply));
+    drop(progress);
+    let printer = &session.printer;
+    match arguments.output {
+        Some(ReportFormat::Json) => return Ok(()),
+        Some(ReportFormat::Name) => return printer.result_line(name.as_str()),
+        None => {}
+    }
+    for change in &reply.changes {
+        printer.result_line(change)?;
+    }
+    let text = match (arguments.dry_run, reply.outcome) {
+        // The reply's changes say it.
+        (true, CreateOutcome::Created) if !reply.changes.is_empty() => return Ok(()),
+        (true, CreateOutcome::Created) => format!("cluster {name} would be created"),
+        (true, CreateOutcome::Updated) => format!("cluster {name} would be updated"),
+        (true, CreateOutcome::Replaced) => format!("cluster {name} would be deleted and created anew"),
+        (_, CreateOutcome::Unchanged) => format!("cluster {name} is as the document says"),
+        (false, CreateOutcome::Created) => format!("cluster {name} is being created"),
+        (false, CreateOutcome::Updated) => format!("cluster {name} is being updated"),
+        (false, CreateOutcome::Replaced) => format!("cluster {name} was deleted and is being created anew"),
+    };
+    printer.result_line(&text)
+}
+
+/// What a person needs of a cluster that can be used.
+fn summary(view: &ClusterView) -> String {
+    let name = &view.name;
+    let ready = view.groups.iter().map(|group| group.ready).fold(0, u32::saturating_add);
+    let mut text = format!("Cluster {name} is ready: {}\n", workers(ready, ""));
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(text, "{key:<10} {value}");
+    };
+    if let Some(endpoint) = &view.endpoint {
+        line("endpoint", endpoint);
+    }
+    match &view.dashboard {
+        Some(dashboard) => line("dashboard", dashboard),
+        None => line("dashboard", "none: its software has no bokeh"),
+    }
+    line("connect", &connect(view));
+    line("delete", &format!("crewcall delete {name}"));
+    text
+}
+
+/// How a client connects: with the caller's own Python, if that is the cluster's.
+fn connect(view: &ClusterView) -> String {
+    let name = &view.name;
+    if view.holds(ConditionKind::EnvironmentMatched) {
+        format!("eval \"$(crewcall env {name})\"     # then Client() in Python")
+    } else {
+        format!("crewcall run {name} -- python     # the cluster's own, then Client()")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::goal::tests_support::view;
+
+    #[test]
+    fn a_ready_cluster_says_how_to_use_and_how_to_end_it() {
+        let mut view = view(4, 4);
+        view.endpoint = Some("tls://127.0.0.1:40123".to_owned());
+        view.dashboard = Some("http://127.0.0.1:41234/status".to_owned());
+        assert_eq!(
+            summary(&view),
+            "Cluster demo is ready: 4 workers\n\
+             endpoint   tls://127.0.0.1:40123\n\
+             dashboard  http://127.0.0.1:41234/status\n\
+             connect    eval \"$(crewcall env demo)\"     # then Client() in Python\n\
+             delete     crewcall delete demo\n"
+        );
+    }
+}

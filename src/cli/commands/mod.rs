@@ -1,0 +1,41 @@
+//! One file per verb.
+
+mod completions;
+mod controller;
+mod create;
+mod dashboard;
+mod delete;
+mod describe;
+mod doctor;
+mod env;
+mod events;
+mod gc;
+mod get;
+#[cfg(all(feature = "local", target_os = "linux"))]
+mod host;
+mod list;
+mod logs;
+mod man;
+mod run;
+mod scale;
+mod schema;
+
+pub use completions::completions;
+pub use controller::{controller, controller_process};
+pub use create::create;
+pub use dashboard::dashboard;
+pub use delete::delete;
+pub use describe::describe;
+pub use doctor::doctor;
+pub use env::env;
+pub use events::events;
+pub use gc::gc;
+pub use get::get;
+#[cfg(all(feature = "local", target_os = "linux"))]
+pub use host::host;
+pub use list::list;
+pub use logs::logs;
+pub use man::man;
+pub use run::run;
+pub use scale::scale;
+pub use schema::schema;

@@ -1,0 +1,133 @@
+//! The controller that a command speaks to.
+
+use std::path::Path;
+
+use super::{CliError, args::GlobalArguments, document::similar, printer::Printer};
+use crate::{
+    api::{ApiClient, ApiError, ErrorCode},
+    controller::{ClusterView, Listed, process::Locations},
+    spec::ClusterName,
+};
+
+/// The one context that this build has.
+const LOCAL: &str = "local";
+
+/// What every command has at hand.
+pub struct Session {
+    /// Where results and talk go.
+    pub printer: Printer,
+    global: GlobalArguments,
+}
+
+/// Who answers questions about clusters.
+pub enum Answerer {
+    /// A controller.
+    Controller(ApiClient),
+    /// Nobody needs to: there is no controller and no cluster either.
+    NoClusters,
+}
+
+impl Session {
+    /// For a command line.
+    pub fn new(printer: Printer, global: GlobalArguments) -> Self {
+        Self { printer, global }
+    }
+
+    /// How much of its own work the command is to tell.
+    pub fn verbosity(&self) -> u8 {
+        self.global.verbose
+    }
+
+    /// Where the controller's files are, once context and namespace are seen to be this machine's.
+    pub fn locations(&self) -> Result<Locations, CliError> {
+        self.check_context()?;
+        locations()
+    }
+
+    fn check_context(&self) -> Result<(), CliError> {
+        let usage = |message, hint: &str| Err(CliError::Usage { message, hint: Some(hint.to_owned()) });
+        match self.global.context.as_deref() {
+            None | Some(LOCAL | "") => {}
+            Some(kube) if kube.starts_with("kube:") => {
+                return usage(
+                    format!(
+                        "context {kube}: this version of crewcall speaks only to this machine's controller"
+                    ),
+                    "leave --context and CREWCALL_CONTEXT out; Kubernetes arrives with a later version",
+                );
+            }
+            Some(other) => {
+                return usage(format!("there is no context named {other}"), "there is one: `local`");
+            }
+        }
+        match &self.global.namespace {
+            None => Ok(()),
+            Some(namespace) => usage(
+                format!("namespace {namespace}: clusters on this machine have no namespaces"),
+                "leave -n and CREWCALL_NAMESPACE out",
+            ),
+        }
+    }
+
+    /// A controller, started if there is none.
+    pub async fn controller(&self) -> Result<ApiClient, CliError> {
+        Ok(ApiClient::connect_or_start(&self.locations()?).await?)
+    }
+
+    /// A controller if one runs or a cluster needs one. Looking at nothing starts nothing.
+    pub async fn answerer(&self) -> Result<Answerer, CliError> {
+        let locations = self.locations()?;
+        if let Some(client) = ApiClient::connect(&locations).await? {
+            return Ok(Answerer::Controller(client));
+        }
+        if has_no_clusters(&locations.state().join("clusters")) {
+            return Ok(Answerer::NoClusters);
+        }
+        Ok(Answerer::Controller(ApiClient::connect_or_start(&locations).await?))
+    }
+
+    /// The controller that knows the cluster `name`; not found where there is none.
+    pub async fn controller_of(&self, name: &ClusterName) -> Result<ApiClient, CliError> {
+        match self.answerer().await? {
+            Answerer::Controller(client) => Ok(client),
+            Answerer::NoClusters => Err(CliError::NoCluster { name: name.clone(), similar: None }),
+        }
+    }
+
+    /// One cluster.
+    pub async fn cluster(&self, name: &ClusterName) -> Result<(ApiClient, ClusterView), CliError> {
+        let client = self.controller_of(name).await?;
+        match client.get(name).await {
+            Ok(view) => Ok((client, view)),
+            Err(error) => Err(explain(&client, name, error).await),
+        }
+    }
+}
+
+/// Whether there is surely nothing on record. What is wrong with a directory that cannot be read the
+/// controller says better.
+fn has_no_clusters(directory: &Path) -> bool {
+    match std::fs::read_dir(directory) {
+        Ok(entries) => entries.count() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Where this person's files are.
+pub fn locations() -> Result<Locations, CliError> {
+    Locations::of_this_process()
+        .map_err(|error| CliError::Usage { message: error.to_string(), hint: error.hint() })
+}
+
+/// An error about a cluster; one that is not there offers the name that was meant.
+pub async fn explain(client: &ApiClient, name: &ClusterName, error: ApiError) -> CliError {
+    if error.code != ErrorCode::NotFound {
+        return CliError::Api(error);
+    }
+    let known = client.list().await.unwrap_or_default().into_iter().map(|listed| match listed {
+        Listed::Cluster(view) => view.name.to_string(),
+        Listed::Unreadable { name, .. } => name,
+    });
+    let similar = similar(name.as_str(), known).and_then(|name| name.parse().ok());
+    CliError::NoCluster { name: name.clone(), similar }
+}

@@ -1,0 +1,92 @@
+//! Where log lines go, and which.
+
+use std::{fs::File, io, sync::Mutex};
+
+use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
+
+/// The variable that chooses log lines by target and level, as `tracing_subscriber` reads them.
+const FILTER: &str = "CREWCALL_LOG";
+
+/// How much is logged, unless `CREWCALL_LOG` says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing.
+    Nothing,
+    /// What was done.
+    Steps,
+    /// Every decision and call.
+    Everything,
+}
+
+/// Logging that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The variable cannot be understood.
+    #[error("CREWCALL_LOG is `{text}`, which is no filter for log lines: {cause}")]
+    Filter {
+        /// Its value.
+        text: String,
+        /// Why not.
+        cause: String,
+    },
+    /// It was set up before.
+    #[error("log lines of this process go somewhere already")]
+    Again,
+}
+
+impl Detail {
+    fn directive(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Steps => Some("crewcall=info"),
+            Self::Everything => Some("crewcall=debug"),
+        }
+    }
+}
+
+/// Which lines are wanted; `None`: none at all.
+fn filter(detail: Detail, variable: Option<String>) -> Result<Option<EnvFilter>, LoggingError> {
+    let text = variable.filter(|text| !text.is_empty());
+    let Some(text) = text.or_else(|| detail.directive().map(str::to_owned)) else { return Ok(None) };
+    let parsed = EnvFilter::try_new(&text);
+    parsed.map(Some).map_err(|error| LoggingError::Filter { text, cause: error.to_string() })
+}
+
+/// Sends log lines to stderr. Costs nothing when none are wanted.
+pub fn to_stderr(detail: Detail) -> Result<(), LoggingError> {
+    install(filter(detail, std::env::var(FILTER).ok())?, BoxMakeWriter::new(io::stderr))
+}
+
+/// Sends log lines to a file, to which each is written at once.
+pub fn to_file(file: File, detail: Detail) -> Result<(), LoggingError> {
+    install(filter(detail, std::env::var(FILTER).ok())?, BoxMakeWriter::new(Mutex::new(file)))
+}
+
+fn install(filter: Option<EnvFilter>, writer: BoxMakeWriter) -> Result<(), LoggingError> {
+    let Some(filter) = filter else { return Ok(()) };
+    let built =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).finish();
+    tracing::subscriber::set_global_default(built).map_err(|_| LoggingError::Again)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_has_the_last_word() {
+        let shown = |detail, variable: Option<&str>| {
+            filter(detail, variable.map(str::to_owned)).unwrap().map(|filter| filter.to_string())
+        };
+        assert_eq!(shown(Detail::Nothing, None), None);
+        assert_eq!(shown(Detail::Nothing, Some("")), None);
+        assert_eq!(shown(Detail::Steps, None).as_deref(), Some("crewcall=info"));
+        assert_eq!(shown(Detail::Steps, Some("hyper=trace")).as_deref(), Some("hyper=trace"));
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_understood_is_named() {
+        let error = filter(Detail::Nothing, Some("crewcall=loud".to_owned())).unwrap_err().to_string();
+        assert!(error.starts_with("CREWCALL_LOG is `crewcall=loud`"), "{error}");
+    }
+}

@@ -1,0 +1,12 @@
+//! The controller as a process: started on demand, found, replaced, ended; asked over its socket.
+
+#[path = "controller/api.rs"]
+mod api;
+#[path = "controller/cluster.rs"]
+mod cluster;
+#[path = "controller/directories.rs"]
+mod directories;
+#[path = "controller/life.rs"]
+mod life;
+#[path = "controller/support.rs"]
+mod support;
