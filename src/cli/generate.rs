@@ -120,7 +120,8 @@ fn describe(command: &Command, parent: &str, text: &mut String) {
     let _ = writeln!(text, "\n## {name}\n");
     let _ = writeln!(text, "{}", paragraph(command.get_long_about().or_else(|| command.get_about())));
     let usage = command.clone().render_usage().to_string();
-    let usage = usage.trim_start_matches("Usage: ").trim();
+    let usage: Vec<&str> = usage.trim_start_matches("Usage: ").lines().map(str::trim).collect();
+    let usage = usage.join("\n");
     let _ = writeln!(text, "\n```text\n{usage}\n```\n");
     let aliases: Vec<String> = command.get_visible_aliases().map(|alias| format!("`{alias}`")).collect();
     if !aliases.is_empty() {
@@ -132,8 +133,10 @@ fn describe(command: &Command, parent: &str, text: &mut String) {
     }
 }
 
+/// The parser takes the last full stop away; whole sentences have one.
 fn paragraph(text: Option<&clap::builder::StyledStr>) -> String {
-    text.map(ToString::to_string).unwrap_or_default()
+    let text = text.map(ToString::to_string).unwrap_or_default();
+    if text.is_empty() || text.ends_with(['.', ']', ':']) { text } else { format!("{text}.") }
 }
 
 fn arguments(command: &Command, scope: Scope, text: &mut String) {

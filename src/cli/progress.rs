@@ -2,7 +2,6 @@
 //! for programs.
 
 use std::{
-    fmt::Write as _,
     io::{self, Write as _},
     time::Duration,
 };
@@ -137,12 +136,9 @@ impl Drop for Progress {
     }
 }
 
+/// One line: should the wait fail, its error shows the lines of the log.
 fn warning(event: &Event, color: ColorChoice) -> String {
-    let mut lines = event.message.lines();
-    let first = lines.next().unwrap_or_default();
-    let mut text = format!("{}: {first}\n", paint("warning", Style::new().yellow().bold(), color));
-    for line in lines {
-        let _ = writeln!(text, "  {line}");
-    }
-    text
+    let first = event.message.lines().next().unwrap_or_default();
+    let first = first.strip_suffix("; the last lines of its log:").unwrap_or(first);
+    format!("{}: {first}\n", paint("warning", Style::new().yellow().bold(), color))
 }

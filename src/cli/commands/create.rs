@@ -222,7 +222,7 @@ mod tests {
             "Cluster demo is ready: 4 workers\n\
              endpoint   tls://127.0.0.1:40123\n\
              dashboard  http://127.0.0.1:41234/status\n\
-             connect    eval \"$(crewcall env demo)\"     # then Client() in Python\n\
+             connect    crewcall run demo -- python     # the cluster's own, then Client()\n\
              delete     crewcall delete demo\n"
         );
     }

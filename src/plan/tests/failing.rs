@@ -18,7 +18,7 @@ fn a_failed_worker_gets_a_successor_and_its_last_words_are_told() {
     assert_snapshot!(story.plan(), @"
     remove now demo-workers-1-0
     launch demo-workers-1-1, with a scheduler
-    !NodeFailed: demo-workers-1-0 ended: ended by signal 9; the last lines of its log:
+    !NodeFailed: demo-workers-1-0 ended: signal 9; the last lines of its log:
       Killed
     NodeLaunching: a worker of group workers is asked for
     ");
