@@ -429,7 +429,7 @@ fn a_worker_that_dies_and_is_not_needed_is_not_replaced() {
     story.ends("workers-5-0", None);
     assert_snapshot!(story.plan(), @"
     remove now demo-workers-5-0
-    !NodeFailed: demo-workers-5-0 ended: ended by signal 9
+    !NodeFailed: demo-workers-5-0 ended: signal 9
     Scaled: group workers: 8 to 7 workers, because what has ended is not needed
     looks again in 60 s
     ");
