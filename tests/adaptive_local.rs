@@ -1,5 +1,12 @@
 //! Adaptive size and the idle timeout with real Dask, without the command line.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -110,7 +117,8 @@ async fn until_gone(fleet: &Fleet) {
 
 async fn told(fleet: &Fleet) -> String {
     let events = fleet.events(&name(), 1000).await.unwrap();
-    events.iter().map(|event| format!("{} {}\n", event.at, event.message)).collect()
+    let lines: Vec<String> = events.iter().map(|event| format!("{} {}", event.at, event.message)).collect();
+    lines.join("\n")
 }
 
 fn client(python: &Path, view: &ClusterView, code: &str) -> Command {

@@ -1,8 +1,8 @@
 //! How many workers each group should have.
 //!
 //! [`desired`] says it for any group; for an adaptive one it is what the planner noted last. What it
-//! notes comes from one pure rule ([`rule::needs`]), with growth at once and shrinking only by what
-//! has been idle for a while ([`adapt`]).
+//! notes comes from one pure rule (`rule::needs`), with growth at once and shrinking only by what
+//! has been idle for a while (`adapt`).
 
 mod adapt;
 mod demand;
