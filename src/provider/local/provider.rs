@@ -39,10 +39,14 @@ const IMPORT: Duration = Duration::from_mins(2);
 /// How long a spare that was prepared waits for its cluster.
 const PREPARED: Duration = Duration::from_mins(1);
 
+/// A worker starts within a second, so that one too few costs little.
+const IDLE_PERIOD: Duration = Duration::from_secs(30);
+
 /// Clusters as processes of this machine.
 #[derive(Clone)]
 pub struct LocalProvider {
     shared: Arc<Shared>,
+    idle_period: Duration,
 }
 
 struct Shared {
@@ -68,7 +72,14 @@ impl LocalProvider {
                 clusters: Clusters::default(),
                 spares,
             }),
+            idle_period: IDLE_PERIOD,
         }
+    }
+
+    /// With another time for which workers of adaptive groups have nothing to do before they go.
+    #[must_use]
+    pub fn with_idle_period(self, idle_period: Duration) -> Self {
+        Self { idle_period, ..self }
     }
 
     async fn host(&self, cluster: &ClusterKey) -> Result<Option<HostClient>, ProviderError> {
@@ -143,6 +154,7 @@ impl Provider for LocalProvider {
             start_deadline: Duration::from_mins(1),
             visibility_delay: Duration::ZERO,
             surrounding: Surrounding::CallersEnvironment,
+            idle_period: self.idle_period,
         }
     }
 
