@@ -94,7 +94,16 @@ fn groups(view: &ClusterView, color: ColorChoice) -> String {
             spec.and_then(|spec| spec.memory).map(|memory| memory.to_string()).unwrap_or_default(),
         ]);
     }
-    if table.is_empty() { "  none\n".to_owned() } else { table.render(2, color) }
+    if table.is_empty() {
+        return "  none\n".to_owned();
+    }
+    let mut text = table.render(2, color);
+    for reason in view.groups.iter().filter_map(|group| group.reason.as_ref()) {
+        text.push_str("  ");
+        text.push_str(reason);
+        text.push('\n');
+    }
+    text
 }
 
 fn nodes(view: &ClusterView, now: Timestamp, color: ColorChoice) -> String {
