@@ -40,8 +40,9 @@
 //! | [`store`] | where wanted state and intents last: [`store::Store`], and a directory | as `provider` |
 //! | [`controller`] | the loop of each cluster, and what can be asked of all of them | all above |
 //! | [`api`] | the controller as a process, and its HTTP interface on a Unix socket | everything but `cli` |
+//! | [`telemetry`] | what is logged, and where | nothing of ours |
+//! | [`cli`] | the command line, a client of `api` | everything |
 //!
-//! The command line (`cli`) may use everything, the set-up of logs (`telemetry`) nothing.
 //! `tests/layering.rs` holds this table and fails on any other edge.
 //!
 //! # Where to start reading

@@ -208,9 +208,12 @@ async fn nodes_outlive_their_fork_server_and_more_can_be_started() {
     let fork_servers = world.fork_servers();
     // The cluster's and the next spare's.
     assert!((1..=2).contains(&fork_servers.len()), "{fork_servers:?}");
-    for pid in fork_servers {
-        kill(pid, "KILL");
+    for pid in &fork_servers {
+        kill(*pid, "KILL");
     }
+    // What a host hands to a fork server before it knows of its end, ends with it; here it knows.
+    let reaped = |pid: &i32| !std::path::Path::new(&format!("/proc/{pid}")).exists();
+    eventually("the hosts have seen the end", || fork_servers.iter().all(reaped)).await;
     let more = worker(&cluster, 1, &address, world.identity());
     assert!(provider.ensure_nodes(&nodes(&cluster, vec![more])).await.unwrap().is_empty());
     world.client(&address, "client.wait_for_workers(2, timeout=30)");

@@ -124,3 +124,48 @@ fn silent(socket: &Path) -> ApiError {
     );
     ApiError::new(ErrorCode::Unreachable, message).with_hint("`crewcall controller logs` shows its log")
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+
+    use super::*;
+
+    /// Writes messages, cuts the bytes into pieces of `size`, and reads them again.
+    async fn through(size: usize, messages: Vec<Result<u32, ApiError>>) -> Vec<Result<u32, ApiError>> {
+        let bytes: Vec<Bytes> = write(stream::iter(messages).boxed()).try_collect().await.unwrap();
+        let pieces: Vec<_> = bytes.concat().chunks(size).map(|piece| Ok(piece.to_vec())).collect();
+        read(stream::iter(pieces).boxed(), PathBuf::from("/s"), |message| *message == 0).collect().await
+    }
+
+    #[tokio::test]
+    async fn messages_arrive_whole_however_they_are_cut() {
+        for size in 1..12 {
+            let read = through(size, vec![Ok(1234), Ok(56), Ok(0)]).await;
+            assert_eq!(read, [Ok(1234), Ok(56), Ok(0)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_is_the_last_message() {
+        let error = ApiError::new(ErrorCode::Refused, "no").with_hint("yes");
+        assert_eq!(through(7, vec![Ok(1), Err(error.clone()), Ok(0)]).await, [Ok(1), Err(error)]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_early_says_so() {
+        let read = through(7, vec![Ok(1)]).await;
+        let [Ok(1), Err(error)] = read.as_slice() else { panic!("{read:?}") };
+        assert_eq!(error.code, ErrorCode::Unreachable);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_broken_by_the_one_and_noticed_by_the_other() {
+        let mut lines = Box::pin(write(stream::pending::<Result<u32, ApiError>>().boxed()));
+        assert_eq!(lines.next().await.unwrap().unwrap(), "\n");
+        let silent = stream::pending().boxed();
+        let read: Vec<_> = read::<u32>(silent, PathBuf::from("/s"), |_| false).collect().await;
+        let [Err(error)] = read.as_slice() else { panic!("{read:?}") };
+        assert!(error.message.contains("gave no sign of life for 60 s"), "{error}");
+    }
+}

@@ -115,7 +115,7 @@ pub enum Verb {
     Host(crate::provider::local::host::HostArguments),
     /// What a command starts when there is no controller.
     #[command(name = "__controller", hide = true)]
-    ControllerProcess(ControllerProcessArguments),
+    ControllerProcess(crate::api::process::ControllerArguments),
     /// Writes reference, completions and manual pages into a directory.
     #[command(name = "__generate", hide = true)]
     Generate(GenerateArguments),
@@ -234,6 +234,8 @@ pub struct LogsArguments {
 /// Arguments of `scale`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("size").args(["workers", "max"]).required(true))]
+#[command(override_usage = "crewcall scale [OPTIONS] <NAME> <N>\n       \
+                            crewcall scale [OPTIONS] <NAME> --max <N> [--min <N>]")]
 pub struct ScaleArguments {
     /// The cluster.
     pub name: ClusterName,
@@ -314,6 +316,9 @@ pub struct DashboardArguments {
 /// Arguments of `delete`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("which").args(["names", "file", "all"]).required(true))]
+#[command(override_usage = "crewcall delete [OPTIONS] <NAME>...\n       \
+                            crewcall delete [OPTIONS] --file <FILE>\n       \
+                            crewcall delete [OPTIONS] --all")]
 pub struct DeleteArguments {
     /// The clusters.
     #[arg(value_name = "NAME")]
@@ -413,14 +418,6 @@ pub struct ControllerLogsArguments {
     /// Only the last so many lines.
     #[arg(long, value_name = "N")]
     pub tail: Option<usize>,
-}
-
-/// Arguments of the controller's process; what else it needs is in its environment.
-#[derive(Debug, Args)]
-pub struct ControllerProcessArguments {
-    /// The version that it says it has; for tests of how one replaces another.
-    #[arg(long, value_name = "VERSION")]
-    pub as_version: Option<String>,
 }
 
 /// Arguments of `__generate`.

@@ -29,7 +29,7 @@ const RECONNECT: Duration = Duration::from_millis(200);
 const KEPT_EVENTS: usize = 20;
 
 /// Lines of what happened that an error shows.
-const SHOWN_LINES: usize = 20;
+const SHOWN_LINES: usize = 10;
 
 /// One wait for one cluster.
 pub struct Follower<'a> {
@@ -99,8 +99,7 @@ impl<'a> Follower<'a> {
                     Verdict::Waiting => {}
                     Verdict::Stuck { why, hint, exit } => {
                         let message = format!("cluster {}: {why}", self.name);
-                        let mut seen = self.seen();
-                        seen.retain(|line| !message.contains(line.trim()));
+                        let seen = self.seen();
                         return Err(CliError::Stuck { message, seen, hint, exit });
                     }
                 }
@@ -114,7 +113,9 @@ impl<'a> Follower<'a> {
     fn take(&mut self, message: WatchMessage) {
         match message {
             WatchMessage::Cluster(view) => {
-                self.progress.state(&view, goal::parts(&view));
+                if self.goal.concerns(&view) {
+                    self.progress.state(&view, goal::parts(&view));
+                }
                 self.last = Some(view);
             }
             WatchMessage::Event(event) => {

@@ -120,7 +120,8 @@ fn describe(command: &Command, parent: &str, text: &mut String) {
     let _ = writeln!(text, "\n## {name}\n");
     let _ = writeln!(text, "{}", paragraph(command.get_long_about().or_else(|| command.get_about())));
     let usage = command.clone().render_usage().to_string();
-    let usage = usage.trim_start_matches("Usage: ").trim();
+    let usage: Vec<&str> = usage.trim_start_matches("Usage: ").lines().map(str::trim).collect();
+    let usage = usage.join("\n");
     let _ = writeln!(text, "\n```text\n{usage}\n```\n");
     let aliases: Vec<String> = command.get_visible_aliases().map(|alias| format!("`{alias}`")).collect();
     if !aliases.is_empty() {
@@ -132,8 +133,10 @@ fn describe(command: &Command, parent: &str, text: &mut String) {
     }
 }
 
+/// The parser takes the last full stop away; whole sentences have one.
 fn paragraph(text: Option<&clap::builder::StyledStr>) -> String {
-    text.map(ToString::to_string).unwrap_or_default()
+    let text = text.map(ToString::to_string).unwrap_or_default();
+    if text.is_empty() || text.ends_with(['.', ']', ':']) { text } else { format!("{text}.") }
 }
 
 fn arguments(command: &Command, scope: Scope, text: &mut String) {
@@ -150,7 +153,7 @@ fn arguments(command: &Command, scope: Scope, text: &mut String) {
 
 fn row(arg: &Arg) -> String {
     let values: Vec<&str> =
-        arg.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
+        arg.get_value_names().unwrap_or_default().iter().map(clap::builder::Str::as_str).collect();
     let takes_value = arg.get_num_args().is_some_and(|number| number.takes_values());
     let value =
         if takes_value && !values.is_empty() { format!(" {}", values.join(" ")) } else { String::new() };
@@ -225,7 +228,7 @@ mod tests {
     fn hidden_commands_appear_nowhere() {
         for (path, content) in files().unwrap() {
             let text = String::from_utf8(content).unwrap();
-            for hidden in ["__host", "__controller", "__generate"] {
+            for hidden in ["__host", "as-version", "__generate"] {
                 assert!(!text.contains(hidden), "{hidden} is in {}", path.display());
             }
         }

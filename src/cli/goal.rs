@@ -71,6 +71,15 @@ impl Goal {
         }
     }
 
+    /// Whether what is seen of the cluster follows the request already.
+    pub fn concerns(&self, view: &ClusterView) -> bool {
+        match self {
+            Self::Ready { .. } => true,
+            Self::Sized { generation, .. } => view.observed_generation >= *generation,
+            Self::Gone { uid } => view.uid == *uid && view.phase == Phase::Deleting,
+        }
+    }
+
     /// Whether the cluster is what is waited for.
     pub fn judge(&self, view: &ClusterView, now: Timestamp) -> Verdict {
         match self {

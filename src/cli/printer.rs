@@ -32,8 +32,10 @@ pub enum Reader {
 /// Owner of stdout and stderr.
 #[derive(Debug)]
 pub struct Printer {
-    out: ColorChoice,
-    err: ColorChoice,
+    stdout: io::Stdout,
+    stderr: io::Stderr,
+    result_color: ColorChoice,
+    error_color: ColorChoice,
     talk: Talk,
     is_terminal: bool,
 }
@@ -73,7 +75,8 @@ impl Printer {
             choose_color(ColorInputs { when, no_color, force, is_terminal })
         };
         let is_terminal = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
-        Self { out: choose(io::stdout().is_terminal()), err: choose(is_terminal), talk, is_terminal }
+        let (result_color, error_color) = (choose(io::stdout().is_terminal()), choose(is_terminal));
+        Self { stdout: io::stdout(), stderr: io::stderr(), result_color, error_color, talk, is_terminal }
     }
 
     /// Prints a result, exactly as it is.
@@ -88,7 +91,7 @@ impl Printer {
 
     /// Prints a result that need not be text.
     pub fn result_bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
-        let mut out = io::stdout().lock();
+        let mut out = self.stdout.lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
@@ -107,7 +110,7 @@ impl Printer {
     /// What the caller should know.
     pub fn warning(&self, text: &str) {
         if self.talk == Talk::Normal {
-            say(&format!("{}: {text}\n", paint("warning", Style::new().yellow().bold(), self.err)));
+            say(&format!("{}: {text}\n", paint("warning", Style::new().yellow().bold(), self.error_color)));
         }
     }
 
@@ -121,7 +124,7 @@ impl Printer {
     /// Why the command failed, and what to do about it. Says nothing where nobody reads.
     pub fn error(&self, error: &CliError) {
         if !error.is_silent() {
-            say(&error.render(self.err, self.width()));
+            say(&error.render(self.error_color, self.width()));
         }
     }
 
@@ -130,24 +133,24 @@ impl Printer {
         match (reader, self.talk) {
             (Reader::Program, _) => Progress::for_programs(),
             (Reader::Person, Talk::Quiet) => Progress::silent(),
-            (Reader::Person, Talk::Normal) if self.is_terminal => Progress::for_a_terminal(self.err),
-            (Reader::Person, Talk::Normal) => Progress::for_lines(self.err),
+            (Reader::Person, Talk::Normal) if self.is_terminal => Progress::for_a_terminal(self.error_color),
+            (Reader::Person, Talk::Normal) => Progress::for_lines(self.error_color),
         }
     }
 
     /// Colour of results.
     pub fn result_color(&self) -> ColorChoice {
-        self.out
+        self.result_color
     }
 
     /// Colour of talk and errors.
     pub fn error_color(&self) -> ColorChoice {
-        self.err
+        self.error_color
     }
 
     /// Columns that text for people should have.
     pub fn width(&self) -> usize {
-        let columns = rustix::termios::tcgetwinsize(io::stderr()).ok().map(|size| usize::from(size.ws_col));
+        let columns = rustix::termios::tcgetwinsize(&self.stderr).ok().map(|size| usize::from(size.ws_col));
         columns.filter(|columns| *columns > 0).map_or(WIDTH, |columns| columns.clamp(40, WIDTH))
     }
 }

@@ -1,7 +1,10 @@
 //! What goes on while a command waits: a line that changes on a terminal, lines elsewhere, JSON
 //! for programs.
 
-use std::time::Duration;
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use owo_colors::Style;
@@ -68,7 +71,7 @@ impl Progress {
             To::Nobody => {}
             To::Terminal(bar, _) => bar.set_message(message.to_owned()),
             To::Lines(_) => say(&format!("{message}\n")),
-            To::Program => self.line(&Line::Progress { message }),
+            To::Program => line(&Line::Progress { message }),
         }
     }
 
@@ -86,7 +89,7 @@ impl Progress {
                     say(&format!("{part}\n"));
                 }
             }
-            To::Program => self.line(&Line::Cluster { cluster: view }),
+            To::Program => line(&Line::Cluster { cluster: view }),
         }
         self.last = parts;
     }
@@ -97,7 +100,7 @@ impl Progress {
         match &self.to {
             To::Terminal(bar, color) if warns => bar.suspend(|| say(&warning(event, *color))),
             To::Lines(color) if warns => say(&warning(event, *color)),
-            To::Program => self.line(&Line::Event { event }),
+            To::Program => line(&Line::Event { event }),
             To::Nobody | To::Terminal(..) | To::Lines(_) => {}
         }
     }
@@ -108,7 +111,7 @@ impl Progress {
             if let Some(object) = value.as_object_mut() {
                 object.insert("type".to_owned(), json!(kind));
             }
-            self.line(&value);
+            line(&value);
         }
     }
 
@@ -118,13 +121,12 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
 
-    fn line(&self, value: &impl Serialize) {
-        use std::io::Write as _;
-        if let Ok(text) = serde_json::to_string(value) {
-            // A program that stopped reading has seen enough; the command ends as it would.
-            drop(writeln!(std::io::stdout().lock(), "{text}"));
-        }
+/// Writes a line for a program. One that stopped reading has seen enough; the command ends as it would.
+fn line(value: &impl Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        drop(writeln!(io::stdout().lock(), "{text}"));
     }
 }
 
@@ -134,12 +136,9 @@ impl Drop for Progress {
     }
 }
 
+/// One line: should the wait fail, its error shows the lines of the log.
 fn warning(event: &Event, color: ColorChoice) -> String {
-    let mut lines = event.message.lines();
-    let first = lines.next().unwrap_or_default();
-    let mut text = format!("{}: {first}\n", paint("warning", Style::new().yellow().bold(), color));
-    for line in lines {
-        text.push_str(&format!("  {line}\n"));
-    }
-    text
+    let first = event.message.lines().next().unwrap_or_default();
+    let first = first.strip_suffix("; the last lines of its log:").unwrap_or(first);
+    format!("{}: {first}\n", paint("warning", Style::new().yellow().bold(), color))
 }

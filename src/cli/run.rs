@@ -89,7 +89,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<(), CliError> {
         Verb::Generate(arguments) => generate::write_all(&arguments.directory),
         #[cfg(all(feature = "local", target_os = "linux"))]
         Verb::Host(arguments) => commands::host(&arguments),
-        Verb::ControllerProcess(arguments) => commands::controller_process(arguments),
+        Verb::ControllerProcess(arguments) => commands::controller_process(&arguments),
     }
 }
 

@@ -42,7 +42,7 @@ impl Fleet {
             return self.create_new(request, CreateOutcome::Created, progress).await;
         };
         match member.standing {
-            Standing::Elsewhere => Err(member.elsewhere()),
+            Standing::Elsewhere => Err(member.elsewhere().await),
             Standing::Lost => {
                 self.make_room(&name, request.mode).await?;
                 let mut reply = self.create_new(request, CreateOutcome::Created, progress).await?;
@@ -108,6 +108,8 @@ impl Fleet {
         let (prepared, issued) =
             tokio::join!(provider.prepare(&document, &caller, progress), issue(&key, &document, now));
         let (prepared, issued) = (prepared?, issued?);
+        // A lifetime does not count the time that its software took to be installed.
+        let now = self.tools.clock.now();
         let Prepared { cluster_environment, interpreter } = prepared;
         if let Some(resolved) = cluster_environment {
             document.spec.environment = Some(resolved);

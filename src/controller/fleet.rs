@@ -227,14 +227,14 @@ impl Fleet {
     }
 
     /// One cluster that can be changed from here.
-    fn changeable(&self, name: &ClusterName) -> Result<Member, RequestError> {
+    async fn changeable(&self, name: &ClusterName) -> Result<Member, RequestError> {
         let member = self.existing(name)?;
         match member.standing {
             Standing::Ours => Ok(member),
             Standing::Lost => Err(RequestError::Refused(format!(
                 "cluster {name} was lost when its machine restarted; create it again, or delete it"
             ))),
-            Standing::Elsewhere => Err(member.elsewhere()),
+            Standing::Elsewhere => Err(member.elsewhere().await),
         }
     }
 
@@ -244,7 +244,7 @@ impl Fleet {
         name: &ClusterName,
         request: &ScaleRequest,
     ) -> Result<ClusterView, RequestError> {
-        let member = self.changeable(name)?;
+        let member = self.changeable(name).await?;
         let group = request.group.clone().unwrap_or_else(GroupName::workers);
         failpoint("scale.before-store");
         let message = member.cell.update(|record| scaled(record, &group, request)).await?;
@@ -265,7 +265,7 @@ impl Fleet {
     pub async fn delete(self: &Arc<Self>, name: &ClusterName) -> Result<ClusterView, RequestError> {
         let member = self.existing(name)?;
         if member.standing == Standing::Elsewhere {
-            return Err(member.elsewhere());
+            return Err(member.elsewhere().await);
         }
         let now = self.tools.clock.now();
         failpoint("delete.before-store");
@@ -354,9 +354,10 @@ impl Member {
         view
     }
 
-    pub(super) fn elsewhere(&self) -> RequestError {
-        let view = self.cell.view();
-        RequestError::Elsewhere { name: view.name.clone(), machine: "another one".to_owned() }
+    pub(super) async fn elsewhere(&self) -> RequestError {
+        let record = self.cell.record().await;
+        let machine = record.wanted.machine.to_string();
+        RequestError::Elsewhere { name: record.name().clone(), machine }
     }
 }
 

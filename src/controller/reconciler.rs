@@ -408,6 +408,7 @@ fn environment_match(record: &ClusterRecord) -> EnvironmentMatch {
         (_, None) => EnvironmentMatch::Unknown,
         (None, _) => EnvironmentMatch::NoClient,
         (Some(client), Some(cluster)) if client.path == cluster.path => EnvironmentMatch::Matched,
+        (Some(client), _) if client.versions.get("distributed").is_none() => EnvironmentMatch::NoClient,
         (Some(client), Some(cluster)) => {
             let differences = environment::compare(&client.versions, &cluster.versions);
             if differences.is_empty() {

@@ -80,7 +80,7 @@ impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.reason, self.signal, self.code) {
             (Some(reason), _, _) => f.write_str(reason),
-            (None, Some(signal), _) => write!(f, "ended by signal {signal}"),
+            (None, Some(signal), _) => write!(f, "signal {signal}"),
             (None, None, Some(code)) => write!(f, "exit code {code}"),
             (None, None, None) => f.write_str("ended, nobody saw how"),
         }

@@ -10,9 +10,9 @@ use crate::model::Failures;
 pub(super) const PERSISTENT: u32 = 3;
 
 /// A node that was registered for so long ends a row of failures.
-pub(super) const STABLE: Duration = Duration::from_secs(60);
+pub(super) const STABLE: Duration = Duration::from_mins(1);
 
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// How long to wait after the newest of `streak` failures in a row: nothing after the first, then
 /// one second, doubled each time, at most five minutes.

@@ -117,7 +117,7 @@ fn environment_matched(environment: &EnvironmentMatch) -> Statement {
         EnvironmentMatch::NoClient => say(
             Status::Unknown,
             "NoClient",
-            "the client that created the cluster had no Python to compare with",
+            "whoever created the cluster has no Python with Dask to compare with",
         ),
         EnvironmentMatch::Matched => say(Status::True, "Same", "client and cluster run the same software"),
         EnvironmentMatch::Different(how) => say(Status::False, "Different", how),

@@ -119,7 +119,7 @@ impl Planner<'_> {
     fn force_out(&mut self, group: &GroupName, ids: &[NodeId]) {
         for id in ids {
             let held = self.held(&id.name());
-            let message = format!("{id} of group {group} is removed by force; lost: {held}");
+            let message = format!("{id} of group {group} is removed by force, with what it held: {held}");
             self.event(Severity::Warning, EventKind::ResultsLost, Some(id.name()), message);
             self.vacate(id);
         }

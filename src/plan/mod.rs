@@ -12,6 +12,7 @@ mod planner;
 mod settle;
 mod situation;
 mod size;
+mod sizing;
 mod template;
 #[cfg(test)]
 mod tests;

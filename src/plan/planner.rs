@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long before the end it is announced, at most a tenth of the limit.
-const ANNOUNCE: Duration = Duration::from_secs(300);
+const ANNOUNCE: Duration = Duration::from_mins(5);
 
 /// A removing call is repeated after so long, as long as something is left.
 const REMOVE_AGAIN: Duration = Duration::from_secs(1);
@@ -32,14 +32,7 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     let mut planner = Planner::new(situation);
     let outcome = match &situation.record.wanted.presence {
         Presence::Absent(ending) => planner.tear_down(ending),
-        Presence::Present => match planner.end_due() {
-            Some(reason) => Outcome::Ends(reason),
-            None => {
-                planner.converge();
-                planner.announce_workers();
-                Outcome::Continues
-            }
-        },
+        Presence::Present => planner.keep_up(),
     };
     planner.finish(outcome)
 }
@@ -167,6 +160,16 @@ impl<'a> Planner<'a> {
             None if nodes.is_empty() => {}
             None => self.actions.push(Action::Remove { nodes, how }),
         }
+    }
+
+    /// The cluster is kept as it is wanted, until it reaches one of its limits.
+    fn keep_up(&mut self) -> Outcome {
+        if let Some(reason) = self.end_due() {
+            return Outcome::Ends(reason);
+        }
+        self.converge();
+        self.announce_workers();
+        Outcome::Continues
     }
 
     /// Everything goes; drains are not waited for. Done when the world shows nothing, and nothing

@@ -1,5 +1,7 @@
 //! What a node is made from, as a fingerprint: when it changes, nodes are rolled.
 
+use std::fmt::Write;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -20,5 +22,10 @@ pub fn template_hash(spec: &ClusterSpec, group: &GroupName) -> TemplateHash {
     });
     let template = json!({ "env": spec.env, "secretEnv": spec.secret_env, "group": own });
     let digest = Sha256::digest(template.to_string());
-    TemplateHash::new(digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>())
+    let hexadecimal = digest.iter().take(6).fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    TemplateHash::new(hexadecimal)
 }

@@ -1,6 +1,8 @@
 //! Where clusters run: the contract of a provider, and the providers.
 
 mod contract;
+#[cfg(feature = "fake")]
+pub mod fake;
 #[cfg(all(feature = "local", target_os = "linux"))]
 pub mod local;
 mod machine;

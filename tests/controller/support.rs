@@ -161,9 +161,14 @@ pub fn signal(pid: u32, signal: Signal) {
 
 /// Waits until something is so, and fails with its name if that takes too long.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
+    within(BOUND, what, is_so).await;
+}
+
+/// As [`eventually`], with a bound of its own.
+pub async fn within<F: Future<Output = bool>>(bound: Duration, what: &str, is_so: impl Fn() -> F) {
     let begun = Instant::now();
     while !is_so().await {
-        assert!(begun.elapsed() < BOUND, "not within {} s: {what}", BOUND.as_secs());
+        assert!(begun.elapsed() < bound, "not within {} s: {what}", bound.as_secs());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! The providers that this program was built with.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use crate::{
     controller::Installation,
@@ -8,35 +8,30 @@ use crate::{
     spec::ProviderKind,
 };
 
-/// What a provider is made with.
-pub(super) struct Means<'a> {
-    /// Its directories.
-    pub directories: &'a Directories,
-    /// This program.
-    #[cfg_attr(
-        not(all(feature = "local", target_os = "linux")),
-        expect(dead_code, reason = "only local clusters have hosts")
-    )]
-    pub program: &'a Path,
+/// What providers are made with.
+#[cfg_attr(
+    not(all(feature = "local", target_os = "linux")),
+    expect(dead_code, reason = "the local provider needs it")
+)]
+pub(super) struct Means {
+    /// Their directories.
+    pub directories: Directories,
+    /// This program, to be run as a host.
+    pub program: PathBuf,
     /// This machine.
-    #[cfg_attr(
-        not(all(feature = "local", target_os = "linux")),
-        expect(dead_code, reason = "only local clusters end with a boot")
-    )]
-    pub installation: &'a Installation,
+    pub installation: Installation,
 }
 
 /// All that there are.
-pub(super) fn available(means: &Means<'_>) -> BTreeMap<ProviderKind, Arc<dyn Provider>> {
-    let mut providers = BTreeMap::<ProviderKind, Arc<dyn Provider>>::new();
-    #[cfg(all(feature = "local", target_os = "linux"))]
-    providers.insert(ProviderKind::Local, local(means));
-    providers
+#[cfg(all(feature = "local", target_os = "linux"))]
+pub(super) fn available(means: Means) -> BTreeMap<ProviderKind, Arc<dyn Provider>> {
+    let Means { directories, program, installation: Installation { machine, boot } } = means;
+    let local = crate::provider::local::LocalProvider::new(directories, program, machine, boot);
+    BTreeMap::from([(ProviderKind::Local, Arc::new(local) as Arc<dyn Provider>)])
 }
 
-#[cfg(all(feature = "local", target_os = "linux"))]
-fn local(means: &Means<'_>) -> Arc<dyn Provider> {
-    let Installation { machine, boot } = means.installation.clone();
-    let (directories, program) = (means.directories.clone(), means.program.to_owned());
-    Arc::new(crate::provider::local::LocalProvider::new(directories, program, machine, boot))
+/// None, so far, without the local one.
+#[cfg(not(all(feature = "local", target_os = "linux")))]
+pub(super) fn available(_: Means) -> BTreeMap<ProviderKind, Arc<dyn Provider>> {
+    BTreeMap::new()
 }

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use tracing_subscriber::EnvFilter;
-
 use super::{ControllerError, announcement::Announcement, serve::Serving};
 use crate::{
     controller::{
@@ -17,14 +15,13 @@ use crate::{
     },
     provider,
     store::ControllerLock,
+    telemetry::{self, Detail, LoggingError},
 };
 
 /// For how long a controller without clusters waits for requests.
 const LINGER: Duration = Duration::from_secs(10);
 /// Another linger, in seconds.
 const LINGER_VARIABLE: &str = "CREWCALL_CONTROLLER_LINGER";
-/// What is logged, in the notation of `tracing-subscriber`.
-const LOG_VARIABLE: &str = "CREWCALL_LOG";
 
 /// How long work in the background may take when the process ends.
 const SHUTDOWN_BOUND: Duration = Duration::from_secs(2);
@@ -107,12 +104,13 @@ fn log_to_file(locations: &Locations) -> Result<(), ControllerError> {
     let log = open_log(&locations.log(), LOG_LIMIT)?;
     rustix::stdio::dup2_stderr(&log)
         .map_err(|error| ControllerError::system("write to the log")(error.into()))?;
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(io::stderr);
-    // There is one already only in a test.
-    let _ = subscriber.try_init();
-    Ok(())
+    match telemetry::to_stderr(Detail::Steps) {
+        // The command line may have been told to log, too.
+        Ok(()) | Err(LoggingError::Again) => Ok(()),
+        Err(error @ LoggingError::Filter { .. }) => {
+            Err(ControllerError::System { doing: "choose what to log", cause: error.to_string() })
+        }
+    }
 }
 
 fn announce(announcement: &Announcement) {

@@ -198,9 +198,9 @@ async fn open_fleet(
     let store =
         store.map_err(|error| ControllerError::system("open the state directory")(error.into()))??;
     let means =
-        Means { directories: &directories, program: &options.host_program, installation: &installation };
+        Means { directories, program: options.host_program.clone(), installation: installation.clone() };
     let tools = FleetTools {
-        providers: providers::available(&means),
+        providers: providers::available(means),
         engine: Arc::new(DaskEngine::default()),
         store: Arc::new(store),
         clock: Arc::new(SystemClock),

@@ -14,10 +14,7 @@ use crate::{
     },
     cli::{
         CliError, Exit,
-        args::{
-            ControllerArguments, ControllerLogsArguments, ControllerProcessArguments,
-            ControllerStatusArguments, ControllerVerb,
-        },
+        args::{ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb},
         output::{age, print_data},
         session::Session,
     },
@@ -35,9 +32,8 @@ pub async fn controller(session: &Session, arguments: ControllerArguments) -> Re
 }
 
 /// Runs this process as the controller.
-pub fn controller_process(arguments: ControllerProcessArguments) -> Result<(), CliError> {
-    let arguments = process::ControllerArguments { as_version: arguments.as_version };
-    run_controller(&arguments).map_err(|error| CliError::Process {
+pub fn controller_process(arguments: &process::ControllerArguments) -> Result<(), CliError> {
+    run_controller(arguments).map_err(|error| CliError::Process {
         message: error.to_string(),
         hint: error.hint(),
         exit: Exit::Controller,
@@ -74,7 +70,7 @@ fn text(status: &ControllerStatus, locations: &Locations) -> String {
         ("socket", status.socket.display().to_string()),
         ("log", locations.log().display().to_string()),
     ];
-    pairs.iter().map(|(key, value)| format!("{key:<9} {value}\n")).collect()
+    pairs.map(|(key, value)| format!("{key:<9} {value}\n")).concat()
 }
 
 async fn stop(session: &Session, locations: &Locations) -> Result<(), CliError> {

@@ -1,5 +1,7 @@
 //! `create`: a document becomes a cluster, or the changes of one.
 
+use std::fmt::Write as _;
+
 use futures_util::StreamExt;
 use serde_json::json;
 
@@ -16,8 +18,12 @@ use crate::{
         session::{Session, explain},
     },
     controller::{ClusterView, CreateMode, CreateOutcome, CreateReply, CreateRequest},
+    model::{ConditionKind, ConditionStatus},
     spec::{ClusterName, Span},
 };
+
+/// Controllers that are asked, one after the other's end.
+const ATTEMPTS: u32 = 3;
 
 /// Runs the verb.
 pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(), CliError> {
@@ -36,9 +42,7 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
             environment: environment.clone(),
             mode: mode(&arguments),
         };
-        let client = client?;
-        let reply = accepted(&client, request, &mut progress).await?;
-        Ok::<_, CliError>((client, reply))
+        insist(session, client?, &request, &mut progress).await
     };
     let (client, reply) = interruptible(asking, || interrupted(&name)).await??;
     for warning in &reply.warnings {
@@ -51,6 +55,11 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
     let goal = Goal::Ready { generation: view.generation };
     let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting(&name)).await?;
     let view = seen.as_ref().unwrap_or(view);
+    if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)
+        && different.status == ConditionStatus::False
+    {
+        printer.warning(&format!("your Python and the cluster's differ: {}", different.message));
+    }
     progress.outcome("ready", json!({"cluster": view, "outcome": reply.outcome}));
     match arguments.output {
         Some(ReportFormat::Json) => Ok(()),
@@ -72,6 +81,26 @@ fn mode(arguments: &CreateArguments) -> CreateMode {
         (true, _) => CreateMode::DryRun,
         (false, true) => CreateMode::Replace,
         (false, false) => CreateMode::Apply,
+    }
+}
+
+/// Asks until the document is accepted. When the controller goes away meanwhile its successor is
+/// asked: a create may be repeated.
+async fn insist(
+    session: &Session,
+    mut client: ApiClient,
+    request: &CreateRequest,
+    progress: &mut Progress,
+) -> Result<(ApiClient, CreateReply), CliError> {
+    let mut attempts = 1;
+    loop {
+        match accepted(&client, request.clone(), progress).await {
+            Err(CliError::Api(error)) if error.code == ErrorCode::Unreachable && attempts < ATTEMPTS => {
+                attempts += 1;
+                client = session.controller().await?;
+            }
+            other => return other.map(|reply| (client, reply)),
+        }
     }
 }
 
@@ -153,7 +182,9 @@ fn summary(view: &ClusterView) -> String {
     let name = &view.name;
     let ready = view.groups.iter().map(|group| group.ready).fold(0, u32::saturating_add);
     let mut text = format!("Cluster {name} is ready: {}\n", workers(ready, ""));
-    let mut line = |key: &str, value: &str| text.push_str(&format!("{key:<10} {value}\n"));
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(text, "{key:<10} {value}");
+    };
     if let Some(endpoint) = &view.endpoint {
         line("endpoint", endpoint);
     }
@@ -161,9 +192,19 @@ fn summary(view: &ClusterView) -> String {
         Some(dashboard) => line("dashboard", dashboard),
         None => line("dashboard", "none: its software has no bokeh"),
     }
-    line("connect", &format!("eval \"$(crewcall env {name})\"     # then Client() in Python"));
+    line("connect", &connect(view));
     line("delete", &format!("crewcall delete {name}"));
     text
+}
+
+/// How a client connects: with the caller's own Python, if that is the cluster's.
+fn connect(view: &ClusterView) -> String {
+    let name = &view.name;
+    if view.holds(ConditionKind::EnvironmentMatched) {
+        format!("eval \"$(crewcall env {name})\"     # then Client() in Python")
+    } else {
+        format!("crewcall run {name} -- python     # the cluster's own, then Client()")
+    }
 }
 
 #[cfg(test)]
@@ -181,7 +222,7 @@ mod tests {
             "Cluster demo is ready: 4 workers\n\
              endpoint   tls://127.0.0.1:40123\n\
              dashboard  http://127.0.0.1:41234/status\n\
-             connect    eval \"$(crewcall env demo)\"     # then Client() in Python\n\
+             connect    crewcall run demo -- python     # the cluster's own, then Client()\n\
              delete     crewcall delete demo\n"
         );
     }

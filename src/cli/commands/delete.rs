@@ -36,10 +36,10 @@ pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(),
         Answerer::NoClusters => return nothing_there(session, &arguments, named),
     };
     let mut failures = Vec::new();
-    let names = if arguments.all { all(session, &client, &mut failures).await? } else { unique(named) };
+    let chosen = if arguments.all { all(session, &client, &mut failures).await? } else { unique(named) };
     let mut progress = printer.progress(super::create::reader(arguments.output));
     let mut ending = Vec::new();
-    for name in names {
+    for name in chosen {
         match client.delete(&name).await {
             Ok(view) => ending.push(view),
             Err(error) if error.code == ErrorCode::NotFound && arguments.ignore_not_found => {}

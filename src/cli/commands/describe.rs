@@ -50,7 +50,7 @@ fn text(view: &ClusterView, events: &[Event], now: Timestamp, color: ColorChoice
 }
 
 fn indented(lines: &str) -> String {
-    lines.lines().map(|line| format!("  {line}\n")).collect()
+    lines.lines().map(|line| format!("  {line}\n")).collect::<Vec<_>>().concat()
 }
 
 fn overview(view: &ClusterView, now: Timestamp) -> String {
@@ -66,7 +66,7 @@ fn overview(view: &ClusterView, now: Timestamp) -> String {
         ("Clients", view.clients.map_or_else(|| "unknown".to_owned(), |clients| clients.to_string())),
         ("Idle", idle),
     ];
-    pairs.iter().map(|(key, value)| format!("{:<11}{value}\n", format!("{key}:"))).collect()
+    pairs.map(|(key, value)| format!("{:<11}{value}\n", format!("{key}:"))).concat()
 }
 
 fn conditions(view: &ClusterView, now: Timestamp, color: ColorChoice) -> String {

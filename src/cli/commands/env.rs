@@ -15,16 +15,20 @@ use crate::{
 pub async fn env(session: &Session, arguments: EnvArguments) -> Result<(), CliError> {
     let shell = arguments.shell.unwrap_or_else(|| shell::from_path(std::env::var("SHELL").ok().as_deref()));
     let variables = match &arguments.name {
-        Some(name) if !arguments.unset => connecting(session, name).await?,
+        Some(name) if !arguments.unset => connecting(session, name).await?.1,
         Some(_) | None => shell::none(),
     };
     session.printer.result(&shell::render(&variables, shell).map_err(CliError::encode)?)
 }
 
 /// The variables for a cluster that can be connected to.
-pub(super) async fn connecting(session: &Session, name: &ClusterName) -> Result<Variables, CliError> {
+pub(super) async fn connecting(
+    session: &Session,
+    name: &ClusterName,
+) -> Result<(ClusterView, Variables), CliError> {
     let (_, view) = session.cluster(name).await?;
-    shell::variables(&view).ok_or_else(|| no_endpoint(&view))
+    let variables = shell::variables(&view).ok_or_else(|| no_endpoint(&view))?;
+    Ok((view, variables))
 }
 
 fn no_endpoint(view: &ClusterView) -> CliError {

@@ -14,14 +14,11 @@ pub fn man(session: &Session, arguments: &ManArguments) -> Result<(), CliError> 
     let wanted =
         arguments.verb.as_deref().map_or_else(|| "crewcall".to_owned(), |verb| format!("crewcall-{verb}"));
     let page = pages.iter().find(|page| page.name == wanted);
-    match page {
-        Some(ManualPage { content, .. }) => session.printer.result_bytes(content),
-        None => {
-            let names =
-                pages.iter().filter_map(|page| page.name.strip_prefix("crewcall-")).map(str::to_owned);
-            let verb = arguments.verb.clone().unwrap_or_default();
-            let hint = similar(&verb, names).map(|name| format!("did you mean `{name}`?"));
-            Err(CliError::Usage { message: format!("there is no manual page about `{verb}`"), hint })
-        }
+    if let Some(ManualPage { content, .. }) = page {
+        return session.printer.result_bytes(content);
     }
+    let names = pages.iter().filter_map(|page| page.name.strip_prefix("crewcall-")).map(str::to_owned);
+    let verb = arguments.verb.clone().unwrap_or_default();
+    let hint = similar(&verb, names).map(|name| format!("did you mean `{name}`?"));
+    Err(CliError::Usage { message: format!("there is no manual page about `{verb}`"), hint })
 }

@@ -1,5 +1,7 @@
 //! What fails is replaced, ever more slowly, and said.
 
+use std::fmt::Write;
+
 use insta::assert_snapshot;
 
 use super::story::{Story, fixed};
@@ -16,7 +18,7 @@ fn a_failed_worker_gets_a_successor_and_its_last_words_are_told() {
     assert_snapshot!(story.plan(), @"
     remove now demo-workers-1-0
     launch demo-workers-1-1, with a scheduler
-    !NodeFailed: demo-workers-1-0 ended: ended by signal 9; the last lines of its log:
+    !NodeFailed: demo-workers-1-0 ended: signal 9; the last lines of its log:
       Killed
     NodeLaunching: a worker of group workers is asked for
     ");
@@ -29,7 +31,7 @@ fn what_keeps_failing_is_tried_one_at_a_time_and_ever_less_often() {
     story.edit(|spec| spec.workers = fixed(3));
     let mut told = String::new();
     for round in 0..5 {
-        told.push_str(&format!("--- {round}\n{}", story.plan()));
+        let _ = write!(told, "--- {round}\n{}", story.plan());
         story.all_start();
         for slot in 0..3 {
             let short = format!("workers-{slot}-{round}");

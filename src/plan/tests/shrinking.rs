@@ -153,8 +153,8 @@ fn force_removes_what_cannot_be_drained_and_says_what_is_lost() {
     story.rank(&["workers-2-0", "workers-1-0"]);
     assert_snapshot!(story.plan(), @"
     remove now demo-workers-0-0 demo-workers-2-0
-    !ResultsLost: demo-workers-0-0 of group workers is removed by force; lost: 2 results, 1000 bytes
-    !ResultsLost: demo-workers-2-0 of group workers is removed by force; lost: 2 results, 1000 bytes
+    !ResultsLost: demo-workers-0-0 of group workers is removed by force, with what it held: 2 results, 1000 bytes
+    !ResultsLost: demo-workers-2-0 of group workers is removed by force, with what it held: 2 results, 1000 bytes
     ");
 }
 
@@ -167,8 +167,8 @@ fn force_does_not_need_a_scheduler_that_answers() {
     story.record.wanted.forced_generation = Some(story.record.wanted.generation);
     assert_snapshot!(story.plan(), @"
     remove now demo-workers-2-0 demo-workers-1-0
-    !ResultsLost: demo-workers-2-0 of group workers is removed by force; lost: nobody knows what
-    !ResultsLost: demo-workers-1-0 of group workers is removed by force; lost: nobody knows what
+    !ResultsLost: demo-workers-2-0 of group workers is removed by force, with what it held: nobody knows what
+    !ResultsLost: demo-workers-1-0 of group workers is removed by force, with what it held: nobody knows what
     ");
 }
 

@@ -44,7 +44,7 @@ pub(super) fn adaptive(min: u32, max: u32) -> WorkerGroupSpec {
 }
 
 /// A record of a cluster `demo` that was just asked for.
-pub(super) fn record(workers: WorkerGroupSpec) -> ClusterRecord {
+pub(super) fn record(workers: &WorkerGroupSpec) -> ClusterRecord {
     let document: ComputeCluster = serde_json::from_value(serde_json::json!({
         "apiVersion": "crewcall.dev/v1alpha1", "kind": "ComputeCluster",
         "metadata": {"name": "demo"}, "spec": {"provider": {"local": {}}, "workers": workers},
@@ -104,7 +104,7 @@ impl Story {
     /// A cluster that was just asked for, with so many workers.
     pub(super) fn of(workers: u32) -> Self {
         Self {
-            record: record(fixed(workers)),
+            record: record(&fixed(workers)),
             world: Observed::default(),
             engine: EngineView::NotAsked,
             operations: Operations::default(),

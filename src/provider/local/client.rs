@@ -226,7 +226,12 @@ pub async fn start_host(
     let exchange = async {
         let mut line = serde_json::to_vec(start).map_err(io::Error::other)?;
         line.push(b'\n');
-        stdin.write_all(&line).await?;
+        // A host that ended before it read says why on the other pipe, or by its exit status.
+        if let Err(error) = stdin.write_all(&line).await
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return Err(error);
+        }
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).await?;
         io::Result::Ok(line)

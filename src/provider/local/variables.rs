@@ -25,8 +25,9 @@ const MALLOC_TRIM: (&str, &str) = ("MALLOC_TRIM_THRESHOLD_", "65536");
 ///   which is not its parent;
 /// - `PYTHONSTARTUP` and `PYTHONINSPECT` are for people at a prompt;
 /// - `NOTIFY_SOCKET`, `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` belong to one process of systemd's.
-const NOT_FOR_NODES: [&str; 7] = [
+const NOT_FOR_NODES: [&str; 8] = [
     "DASK_INTERNAL_INHERIT_CONFIG",
+    "DASK_SCHEDULER_ADDRESS",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
     "LISTEN_PID",
@@ -34,6 +35,15 @@ const NOT_FOR_NODES: [&str; 7] = [
     "PYTHONINSPECT",
     "PYTHONSTARTUP",
 ];
+
+/// The same, by how they begin: how the caller connects to a cluster, which may be another one than
+/// this (`eval "$(crewcall env other)"`), is nothing for its nodes.
+const NOT_FOR_NODES_PREFIXES: [&str; 3] =
+    ["CREWCALL_", "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION", "DASK_DISTRIBUTED__COMM__TLS__"];
+
+fn is_for_nodes(name: &str) -> bool {
+    !NOT_FOR_NODES.contains(&name) && !NOT_FOR_NODES_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// Variables that act when a process starts and not later. Nodes are forks, so the fork server must
 /// have been started with the caller's.
@@ -120,7 +130,7 @@ pub fn node_environment(
         caller
             .0
             .iter()
-            .filter(|(name, _)| !name.starts_with("CREWCALL_") && !NOT_FOR_NODES.contains(&name.as_str()))
+            .filter(|(name, _)| is_for_nodes(name))
             .map(|(name, value)| (name.clone(), value.clone())),
     );
     environment.extend(document.iter().map(|(name, value)| (name.clone(), value.clone())));

@@ -1,0 +1,132 @@
+//! What must hold of every plan, and of a cluster at rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{simulator::Simulator, story::Story};
+use crate::{
+    model::{Ledger, NodeId, NodeName, Slot, SlotEntry, Stage},
+    plan::{Action, DrainCall, EngineView, Outcome, Plan, desired, plan, template_hash},
+    spec::GroupName,
+};
+
+impl Simulator {
+    /// What must hold of every plan.
+    pub(super) fn check(&mut self, plan: &Plan) {
+        assert_eq!(plan.outcome, Outcome::Continues);
+        let before: BTreeMap<NodeId, SlotEntry> = self.story.entries();
+        let after = entries(&plan.ledger, &self.story);
+        for action in &plan.actions {
+            match action {
+                Action::Launch { nodes, .. } => {
+                    for node in nodes {
+                        let name = node.id.name();
+                        assert_eq!(after[&node.id].stage, Stage::Intended, "{name} has a durable intent");
+                        assert_eq!(after[&node.id].template, node.template, "{name} is what was intended");
+                        assert!(!self.shown.contains(&name), "{name} was there before");
+                        let meaning = self.meaning.entry(name).or_insert_with(|| node.template.clone());
+                        assert_eq!(*meaning, node.template, "{} keeps its meaning", node.id);
+                    }
+                }
+                Action::Drain { nodes } => {
+                    for name in nodes {
+                        let draining = after.iter().any(|(id, e)| id.name() == *name && e.is_draining());
+                        assert!(draining, "{name} is drained, and the ledger does not know");
+                    }
+                }
+                Action::Remove { nodes, .. } => {
+                    for name in nodes {
+                        self.check_removal(name, &before, &after);
+                    }
+                }
+                Action::EnsureAnchor | Action::RemoveAnchor => {}
+            }
+        }
+        self.check_sizes(plan);
+    }
+
+    fn check_removal(
+        &self,
+        name: &NodeName,
+        before: &BTreeMap<NodeId, SlotEntry>,
+        after: &BTreeMap<NodeId, SlotEntry>,
+    ) {
+        assert_ne!(*name, self.foreign);
+        let live = after.iter().any(|(id, entry)| id.name() == *name && entry.is_live());
+        assert!(!live, "{name} fills a slot and is removed");
+        let held = before.iter().any(|(id, entry)| {
+            id.name() == *name && matches!(entry.stage, Stage::Registered | Stage::Draining(_))
+        });
+        let alive = self.story.world.nodes.iter().any(|node| node.id.name() == *name && node.is_alive());
+        let scheduler = self.story.world.nodes.iter().any(|node| {
+            node.id.group.is_scheduler()
+                && node.is_alive()
+                && after.get(&node.id).is_some_and(SlotEntry::is_live)
+        });
+        let EngineView::Seen(status) = &self.story.engine else { return };
+        if held && alive && scheduler && status.workers.contains_key(name) {
+            let call = self.story.operations.drains.get(name);
+            assert!(matches!(call, Some(DrainCall::Retired(_))), "{name} is removed with its data: {call:?}");
+        }
+    }
+
+    fn check_sizes(&self, plan: &Plan) {
+        let spec = &self.story.record.wanted.document.spec;
+        for (name, group) in spec.groups() {
+            let before = live(&self.story.record.progress.ledger, &name);
+            let after = live(&plan.ledger, &name);
+            let template = template_hash(spec, &name);
+            let entries = plan.ledger.groups.get(&name).map(|group| &group.slots).into_iter().flatten();
+            let rolls = entries.into_iter().any(|(_, e)| e.is_live() && e.template != template);
+            let target = desired(group, u32::try_from(before).unwrap()) as usize;
+            let most = target + usize::from(rolls);
+            assert!(after <= before.max(most), "group {name} grows from {before} to {after}, over {most}");
+        }
+    }
+
+    pub(super) fn assert_settled(&self) {
+        let record = &self.story.record;
+        let mut expected = BTreeSet::from([self.foreign.clone()]);
+        for (id, entry) in self.story.entries() {
+            match entry.stage {
+                Stage::Vacant => continue,
+                Stage::Registered => {}
+                stage => panic!("{id} is at rest as {stage:?}"),
+            }
+            if !id.group.is_scheduler() {
+                assert_eq!(entry.template, template_hash(&record.wanted.document.spec, &id.group), "{id}");
+            }
+            expected.insert(id.name());
+        }
+        for (name, spec) in record.wanted.document.spec.groups() {
+            let live = live(&record.progress.ledger, &name);
+            assert_eq!(live, desired(spec, u32::try_from(live).unwrap()) as usize, "size of {name}");
+        }
+        let exists: BTreeSet<_> = self.story.world.nodes.iter().map(|node| node.id.name()).collect();
+        assert_eq!(exists, expected, "what exists is what fills slots");
+    }
+}
+
+fn live(ledger: &Ledger, group: &GroupName) -> usize {
+    let slots = ledger.groups.get(group).map(|group| &group.slots).into_iter().flatten();
+    slots.filter(|(_, entry)| entry.is_live()).count()
+}
+
+/// All entries of a ledger, by the node that fills them.
+fn entries(ledger: &Ledger, story: &Story) -> BTreeMap<NodeId, SlotEntry> {
+    let slots = ledger.groups.iter().flat_map(|(name, group)| {
+        let id = |slot: &Slot| group.node(story.record.name(), name, *slot);
+        group.slots.iter().filter_map(move |(slot, entry)| Some((id(slot)?, entry.clone())))
+    });
+    slots.collect()
+}
+
+#[test]
+fn the_simulator_notices_a_plan_that_removes_what_fills_a_slot() {
+    let mut simulator = Simulator::new(1);
+    simulator.settle();
+    let mut bad = plan(&simulator.story.situation());
+    let nodes = vec![simulator.story.name("workers-0-0")];
+    bad.actions.push(Action::Remove { nodes, how: crate::model::Stop::Now });
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| simulator.check(&bad)));
+    assert!(caught.is_err());
+}
