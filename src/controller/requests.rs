@@ -165,7 +165,7 @@ pub enum RequestError {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// This program was built without that provider.
-    #[error("this build of crewcall has no provider {0:?}")]
+    #[error("this build of crewcall has no provider `{0}`")]
     NoProvider(&'static str),
     /// The provider refused or failed.
     #[error(transparent)]

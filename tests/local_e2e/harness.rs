@@ -190,7 +190,7 @@ impl Home {
     pub fn until_condition(&self, cluster: &str, kind: &str, status: &str) -> serde_json::Value {
         until(&format!("condition {kind}={status} of {cluster}"), || {
             let view = self.view(cluster);
-            let found = view["conditions"].as_array()?.iter().find(|condition| condition["kind"] == kind)?;
+            let found = view["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)?;
             (found["status"] == status).then(|| found.clone())
         })
     }

@@ -192,3 +192,25 @@ fn a_full_disk_is_said_and_nothing_half_made_is_left() {
         home.nothing_is_left();
     });
 }
+
+#[test]
+fn a_disk_that_fills_up_under_a_controller_refuses_what_is_new_and_keeps_what_runs() {
+    with_home(|home| {
+        let state = home.path("state");
+        let Some(_tiny) = Tiny::mount(&state, "256k") else {
+            return skipped("mounting a file system needs root");
+        };
+        home.create("demo", ONE);
+        let _full = fs::write(state.join("filler"), vec![0; 1 << 20]);
+        let document = home.document("second", ONE);
+        let outcome = home.run(&["create", "-f", document.to_str().unwrap()]);
+        assert_ne!(outcome.code, Some(0));
+        assert!(outcome.stderr.contains("No space left on device"), "{}", outcome.stderr);
+        insta::assert_snapshot!("disk_full_later", redacted(home, &outcome.stderr));
+        assert_eq!(home.ok(&["list", "-o", "name"]), "demo\n");
+        crate::clients::computes(home, "demo", 1);
+        fs::remove_file(state.join("filler")).unwrap();
+        home.ok(&["delete", "--all"]);
+        home.nothing_is_left();
+    });
+}
