@@ -1,4 +1,4 @@
-"""A computation on whatever cluster the environment names: `crewcall run demo -- python examples/compute.py`."""
+"""Computes on the cluster that the environment names: `crewcall run demo -- python examples/compute.py`."""
 
 from dask import delayed
 from dask.distributed import Client

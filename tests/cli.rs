@@ -1,5 +1,7 @@
 //! The real program, as a person or a script meets it.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},

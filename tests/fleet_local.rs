@@ -1,5 +1,7 @@
 //! The whole path, without the command line: fleet, local provider, real Dask over TLS.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -76,7 +78,7 @@ fn request(python: &Path, directory: &Path, workers: u32) -> CreateRequest {
 async fn until(fleet: &Fleet, what: &str, reached: impl Fn(&ClusterView) -> bool) -> ClusterView {
     let name: ClusterName = "demo".parse().unwrap();
     let mut views = fleet.cell(&name).unwrap().watch();
-    let found = tokio::time::timeout(Duration::from_secs(60), async {
+    let found = tokio::time::timeout(Duration::from_mins(1), async {
         loop {
             let view = views.borrow_and_update().clone();
             if reached(&view) {

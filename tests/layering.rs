@@ -1,5 +1,7 @@
 //! Who may use whom, read from the `use` lines and paths of the source.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long a name that is still being deleted is waited for.
-const GONE_BOUND: Duration = Duration::from_secs(120);
+const GONE_BOUND: Duration = Duration::from_mins(2);
 
 /// Hears of the steps of a create.
 pub type Listener<'a> = &'a (dyn Fn(String) + Send + Sync);
@@ -132,14 +132,13 @@ impl Fleet {
         failpoint("create.before-store");
         self.tools.store.create(&record).await?;
         failpoint("create.after-store");
-        if let Some(issued) = issued {
-            if let Err(error) = issued.keep(&*self.tools.store, &key).await {
-                // Nothing runs yet: without certificates nothing will.
-                self.tools.store.remove(&key).await?;
-                return Err(error.into());
-            }
+        if let Some(issued) = issued
+            && let Err(error) = issued.keep(&*self.tools.store, &key).await
+        {
+            // Nothing runs yet: without certificates nothing will.
+            self.tools.store.remove(&key).await?;
+            return Err(error.into());
         }
-        failpoint("create.after-keys");
         self.add(record, Some(caller.environment), Standing::Ours);
         let member = self.existing(&key.name)?;
         let message = format!("cluster {} was asked for, uid {}", key.name, key.uid);

@@ -1,6 +1,6 @@
 //! Follows what a cluster's scheduler says, by a question that waits for news.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -136,7 +136,7 @@ fn departure_event(departure: &Departure) -> Option<Event> {
     let mut message =
         format!("{worker} left with results that nobody else had: {lost_computed} are computed again");
     if *lost_scattered > 0 {
-        message.push_str(&format!(", {lost_scattered} scattered objects are lost for good"));
+        let _ = write!(message, ", {lost_scattered} scattered objects are lost for good");
     }
     let kind = EventKind::ResultsLost;
     Some(Event { at: *at, severity: Severity::Warning, kind, node: Some(worker.clone()), message })

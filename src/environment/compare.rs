@@ -30,15 +30,15 @@ impl fmt::Display for Difference {
 /// Where client and cluster differ, in the order of importance. Packages that neither has, or that
 /// were looked for on one side only, are left out.
 pub fn compare(client: &SoftwareVersions, cluster: &SoftwareVersions) -> Vec<Difference> {
-    let differs = |package: &&str| {
-        let (ours, theirs) = (client.0.get(*package)?, cluster.0.get(*package)?);
+    let differs = |package: &str| {
+        let (ours, theirs) = (client.0.get(package)?, cluster.0.get(package)?);
         (ours != theirs).then(|| Difference {
-            package: (*package).to_owned(),
+            package: package.to_owned(),
             client: ours.clone(),
             cluster: theirs.clone(),
         })
     };
-    COMPARED.iter().filter_map(|package| differs(&package)).collect()
+    COMPARED.iter().filter_map(|package| differs(package)).collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How long a worker looks for its scheduler before it gives up.
-const DEATH_TIMEOUT: Duration = Duration::from_secs(60);
+const DEATH_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A Dask process.
 #[derive(Debug, Clone, PartialEq)]
