@@ -1,7 +1,7 @@
 //! Local clusters, end to end: the real program, real processes, real Dask.
 //!
 //! Every test has directories of its own, and ends with nothing left: no process, no socket, no
-//! record, no scratch. `CREWCALL_TEST_PYTHON` names a Python with Dask, bokeh and NumPy.
+//! record, no scratch. `CREWCALL_TEST_PYTHON` names a Python with Dask, `bokeh` and `NumPy`.
 
 mod harness;
 
