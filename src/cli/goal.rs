@@ -334,7 +334,15 @@ pub(super) mod tests_support {
         let text = "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {name: demo}\n\
                     spec: {provider: {local: {}}}\n";
         let size = Some(Size::Fixed(wanted));
-        let group = GroupView { name: GroupName::workers(), size, wanted, ready, starting: 0, draining: 0 };
+        let group = GroupView {
+            name: GroupName::workers(),
+            size,
+            wanted,
+            ready,
+            starting: 0,
+            draining: 0,
+            reason: None,
+        };
         ClusterView {
             name: "demo".parse().unwrap(),
             uid: ClusterUid::from_random(7),

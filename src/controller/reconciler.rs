@@ -265,6 +265,7 @@ impl Reconciler {
             visibility_delay: capabilities.visibility_delay,
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
             environment: environment_match(record),
+            idle_period: capabilities.idle_period,
         }
     }
 

@@ -99,6 +99,9 @@ pub struct GroupView {
     pub starting: u32,
     /// Workers that hand their data over.
     pub draining: u32,
+    /// How an adaptive group came to its size: `2 to 6 workers, because …`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A node.
@@ -216,10 +219,11 @@ fn group_views(record: &ClusterRecord, status: Option<&EngineStatus>) -> Vec<Gro
         let ready = count(&name, &|id, entry| entry.is_live() && takes_work(worker(&id)));
         GroupView {
             size,
-            wanted: spec.group(&name).map_or(0, |group| plan::desired(group, live)),
+            wanted: spec.group(&name).map_or(0, |group| plan::desired(group, ledger.groups.get(&name))),
             ready,
             starting: live - ready,
             draining: count(&name, &|_, entry| entry.is_draining()),
+            reason: ledger.groups.get(&name).and_then(|group| group.adaptive.as_ref()?.reason.clone()),
             name,
         }
     };

@@ -28,6 +28,13 @@ pub struct EngineStatus {
     pub unavailable: Vec<String>,
 }
 
+impl EngineStatus {
+    /// Whether `demand` is what the engine knows, and not just empty because it cannot say.
+    pub fn knows_demand(&self) -> bool {
+        !self.unavailable.iter().any(|what| what == "demand" || what.starts_with("demand:"))
+    }
+}
+
 /// One worker as its scheduler sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
@@ -43,6 +50,9 @@ pub struct WorkerStatus {
     pub processing: u32,
     /// Actors that live in it and cannot move.
     pub actors: u32,
+    /// Bytes that it may use; `None`: no limit, or nobody knows it.
+    #[serde(default)]
+    pub memory_limit: Option<u64>,
 }
 
 /// Whether a worker takes work.

@@ -40,6 +40,8 @@ pub enum EventKind {
     Updated,
     /// The size of a group was changed.
     Scaled,
+    /// Tasks ask for what no group has.
+    NoWorkerFits,
     /// A node was asked for.
     NodeLaunching,
     /// The scheduler answers.

@@ -3,7 +3,7 @@
 //! A ledger is written before the calls that follow from it, so that a restart repeats the same
 //! calls under the same names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,13 @@ pub struct Ledger {
     /// Whether the coming end was announced.
     #[serde(default)]
     pub end_announced: bool,
+    /// Since when the cluster may have been idle for all that is known: the start of its idleness, or
+    /// else the last time that anybody looked. Noted now and then, and only with an `idleTimeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_from: Option<Timestamp>,
+    /// What some tasks ask for that no group has, as it was announced.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unsatisfiable: BTreeSet<String>,
 }
 
 /// How far the anchor is.
@@ -54,6 +61,43 @@ pub struct GroupLedger {
     /// The generation at which a scale-down was given up for want of a recipient.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_at_generation: Option<u64>,
+    /// The size of an adaptive group; `None` of a fixed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveSize>,
+    /// How long starts take, from the intent to the registration, in milliseconds; the newest weighs
+    /// as much as all before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_millis: Option<u64>,
+}
+
+/// The size of an adaptive group, and what is known for its next change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdaptiveSize {
+    /// How many workers the group should have now.
+    pub wanted: u32,
+    /// The last change and why, for a person: `2 to 6 workers, because …`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Timestamp>,
+    /// Workers with nothing to do while the group has more than it needs, and since when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub idle: BTreeMap<Slot, Timestamp>,
+    /// Set while the group keeps idle workers whose data nobody can take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_up: Option<HeldUp>,
+}
+
+/// Idle workers stay, because nobody could take their data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldUp {
+    /// Tries in a row that came to nothing.
+    pub tries: u32,
+    /// When the newest did.
+    pub at: Timestamp,
 }
 
 /// The newest filling of a slot.
@@ -93,8 +137,10 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DrainReason {
-    /// Its group has too many.
+    /// Its group has more than it was told to have.
     ScaleDown,
+    /// Its adaptive group does not need it, and it has had nothing to do for a while.
+    Idle,
     /// Its template was changed, and its successor is there.
     Rolled,
     /// Its group was taken out of the document.

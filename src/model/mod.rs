@@ -20,6 +20,9 @@ pub use engine_status::{Demand, Departure, EngineStatus, WorkerState, WorkerStat
 pub use event::{Event, EventKind, Severity};
 pub use failure::{ErrorKind, Residue, Stop};
 pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, Slot, TemplateHash};
-pub use ledger::{Anchoring, DrainReason, FailureNote, Failures, GroupLedger, Ledger, SlotEntry, Stage};
+pub use ledger::{
+    AdaptiveSize, Anchoring, DrainReason, FailureNote, Failures, GroupLedger, HeldUp, Ledger, SlotEntry,
+    Stage,
+};
 pub use node::{NodeId, Role};
 pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode};

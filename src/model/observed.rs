@@ -74,6 +74,8 @@ pub struct Exit {
 impl Exit {
     /// The exit code of a worker that could not hand all its data over.
     pub const DRAIN_NOT_CLEAN: i32 = 76;
+    /// The exit code of a scheduler that ended by its own idle timeout.
+    pub const IDLE: i32 = 77;
 }
 
 impl std::fmt::Display for Exit {
@@ -81,6 +83,7 @@ impl std::fmt::Display for Exit {
         match (&self.reason, self.signal, self.code) {
             (Some(reason), _, _) => f.write_str(reason),
             (None, Some(signal), _) => write!(f, "signal {signal}"),
+            (None, None, Some(Self::IDLE)) => f.write_str("ended by its own idle timeout"),
             (None, None, Some(code)) => write!(f, "exit code {code}"),
             (None, None, None) => f.write_str("ended, nobody saw how"),
         }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{
     backoff::PERSISTENT,
     situation::{AnchorCall, DrainCall, EngineView, EnvironmentMatch, Situation, Surroundings},
-    size::desired,
+    size::{desired, unsatisfiable},
 };
 use crate::{
     model::{
@@ -81,7 +81,7 @@ fn count(situation: &Situation<'_>, ledger: &Ledger, group: &GroupName) -> (u32,
     let slots = ledger.groups.get(group).map(|group| &group.slots).into_iter().flatten();
     let live: Vec<_> = slots.filter(|(_, entry)| entry.is_live()).collect();
     let wanted = situation.record.wanted.document.spec.group(group);
-    let target = wanted.map_or(0, |spec| desired(spec, u32::try_from(live.len()).unwrap_or(u32::MAX)));
+    let target = wanted.map_or(0, |spec| desired(spec, ledger.groups.get(group)));
     let EngineView::Seen(status) = situation.engine else { return (0, target) };
     let cluster = situation.record.name();
     let ready = live.iter().filter(|(slot, _)| {
@@ -100,7 +100,13 @@ fn workers_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
     let each = counts.iter().map(|((ready, target), name)| {
         if several { format!("{name} {ready} of {target}") } else { format!("{ready} of {target}") }
     });
-    let message = format!("ready: {}", each.collect::<Vec<_>>().join(", "));
+    let mut message = format!("ready: {}", each.collect::<Vec<_>>().join(", "));
+    if let EngineView::Seen(status) = situation.engine {
+        for tasks in unsatisfiable(spec, &status.demand) {
+            message.push_str("; ");
+            message.push_str(&tasks.to_string());
+        }
+    }
     if short {
         state(Kind::WorkersReady, Status::False, "Missing", message)
     } else {

@@ -37,9 +37,13 @@ impl Planner<'_> {
         match self.scheduler() {
             None => self.end_orphaned_workers(),
             Some(address) => {
-                for group in self.worker_groups() {
-                    self.settle(&group);
-                    self.size_group(&group, &address);
+                let groups = self.worker_groups();
+                for group in &groups {
+                    self.settle(group);
+                }
+                self.adapt();
+                for group in &groups {
+                    self.size_group(group, &address);
                 }
             }
         }

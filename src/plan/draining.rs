@@ -24,7 +24,7 @@ impl Planner<'_> {
         if ids.is_empty() {
             return;
         }
-        if self.is_forced() {
+        if self.is_forced() && reason != DrainReason::Idle {
             self.force_out(group, ids);
             return;
         }
@@ -33,6 +33,7 @@ impl Planner<'_> {
             self.with_entry(id, |entry| entry.enter(Stage::Draining(reason), now));
             let why = match reason {
                 DrainReason::ScaleDown => "its group is to be smaller",
+                DrainReason::Idle => "it is not needed any more",
                 DrainReason::Rolled => "its successor is there",
                 DrainReason::GroupRemoved => "its group was taken out of the document",
             };
@@ -40,6 +41,7 @@ impl Planner<'_> {
             let message = format!("{id} hands its data over ({held}): {why}");
             self.event(Severity::Normal, EventKind::Draining, Some(id.name()), message);
         }
+        self.drained.extend(ids.iter().map(NodeId::name));
         self.actions.push(Action::Drain { nodes: ids.iter().map(NodeId::name).collect() });
     }
 
@@ -51,7 +53,8 @@ impl Planner<'_> {
             else {
                 continue;
             };
-            if self.is_forced() && !matches!(self.drain_call(&id), Some(DrainCall::Retired(_))) {
+            let idle = entry.stage == Stage::Draining(DrainReason::Idle);
+            if self.is_forced() && !idle && !matches!(self.drain_call(&id), Some(DrainCall::Retired(_))) {
                 self.force_out(group, std::slice::from_ref(&id));
                 continue;
             }
@@ -73,6 +76,7 @@ impl Planner<'_> {
                     }
                 }
                 // This process has not asked: either a predecessor did, or nobody.
+                None if self.drained.contains(&id.name()) => {}
                 None => match self.situation.engine {
                     EngineView::Seen(status) if !status.workers.contains_key(&id.name()) => {
                         self.retired(&id, entry.since);
@@ -99,6 +103,11 @@ impl Planner<'_> {
 
     /// Keeps a worker that could not be drained, for as long as what is wanted stays the same.
     fn give_up(&mut self, id: &NodeId, why: &str) {
+        let idle = Stage::Draining(DrainReason::Idle);
+        if self.entry(&id.group, id.slot).is_some_and(|entry| entry.stage == idle) {
+            self.hold_up(id, why);
+            return;
+        }
         let now = self.now();
         let held = self.held(&id.name());
         let timeout = crate::spec::Span::from_seconds(self.spec().drain_timeout().as_secs());

@@ -4,6 +4,7 @@
 //! [`Plan`]'s ledger, which is made durable before any action is carried out.
 
 mod backoff;
+mod belt;
 mod conditions;
 mod converge;
 mod draining;

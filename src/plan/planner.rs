@@ -11,7 +11,7 @@ use super::{
     conditions,
     outcome::{Action, Outcome, Plan},
     situation::{AnchorCall, EngineView, Situation},
-    size::desired,
+    size::{count_of, desired},
 };
 use crate::{
     model::{
@@ -65,6 +65,8 @@ pub(super) struct Planner<'a> {
     nodes: HashMap<&'a NodeId, &'a ObservedNode>,
     /// Nodes that this plan ends.
     ending: BTreeSet<NodeName>,
+    /// Nodes whose drain this plan begins.
+    pub(super) drained: BTreeSet<NodeName>,
     /// Groups whose failures of this moment are counted already.
     failing: BTreeSet<GroupName>,
     next_tick: Option<Timestamp>,
@@ -78,6 +80,7 @@ impl<'a> Planner<'a> {
             situation,
             nodes: own.map(|node| (&node.id, node)).collect(),
             ending: BTreeSet::new(),
+            drained: BTreeSet::new(),
             lacks_ranking: false,
             ledger: situation.record.progress.ledger.clone(),
             actions: Vec::new(),
@@ -164,9 +167,10 @@ impl<'a> Planner<'a> {
 
     /// The cluster is kept as it is wanted, until it reaches one of its limits.
     fn keep_up(&mut self) -> Outcome {
-        if let Some(reason) = self.end_due() {
+        if let Some(reason) = self.ended_by_belt().or_else(|| self.end_due()) {
             return Outcome::Ends(reason);
         }
+        self.note_sighting();
         self.converge();
         self.announce_workers();
         Outcome::Continues
@@ -247,7 +251,8 @@ impl<'a> Planner<'a> {
             if self.passed(since, limit.saturating_sub(ANNOUNCE.min(limit / 10))) {
                 near = true;
                 if !self.ledger.end_announced {
-                    let message = format!("will be torn down at {}: {reason}", later(since, limit));
+                    let clients = self.idle_clients(reason);
+                    let message = format!("will be torn down at {}: {reason}{clients}", later(since, limit));
                     self.event(Severity::Warning, EventKind::EndAnnounced, None, message);
                 }
             }
@@ -256,12 +261,24 @@ impl<'a> Planner<'a> {
         None
     }
 
+    /// Clients that are connected to an idle cluster, and do not keep it.
+    fn idle_clients(&self, reason: EndReason) -> String {
+        match self.situation.engine {
+            EngineView::Seen(status) if reason == EndReason::Idle && status.clients > 0 => {
+                let clients = count_of(status.clients.into(), "connected client");
+                format!(" ({clients}; a client alone is no work)")
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Says so when the last worker that was missing has registered.
     fn announce_workers(&mut self) {
         let before = self.complete(&self.situation.record.progress.ledger);
         let after = self.complete(&self.ledger);
         if let (None, Some(count)) = (before, after) {
             let message = match count {
+                0 => return,
                 1 => "the one worker is there".to_owned(),
                 count => format!("all {count} workers are there"),
             };
@@ -275,7 +292,7 @@ impl<'a> Planner<'a> {
         for (name, group) in self.spec().groups() {
             let slots = ledger.groups.get(&name).map(|group| &group.slots).into_iter().flatten();
             let live: Vec<_> = slots.map(|(_, entry)| entry).filter(|entry| entry.is_live()).collect();
-            let target = desired(group, u32::try_from(live.len()).unwrap_or(u32::MAX)) as usize;
+            let target = desired(group, ledger.groups.get(&name)) as usize;
             if live.len() < target || live.iter().any(|entry| entry.stage != Stage::Registered) {
                 return None;
             }

@@ -112,6 +112,7 @@ impl Planner<'_> {
             Stage::Intended | Stage::Launched => {
                 let now = self.now();
                 if self.engine_sees(id) == Some(true) {
+                    self.note_startup(&id.group, entry.since);
                     self.with_entry(id, |entry| entry.enter(Stage::Registered, now));
                     if let Some(address) = node.address.as_ref().filter(|_| id.group.is_scheduler()) {
                         let message = format!("the scheduler {id} answers at {address}");
@@ -125,6 +126,15 @@ impl Planner<'_> {
             }
             Stage::Registered => self.settle_registered(id, entry),
             Stage::Draining(_) | Stage::Vacant => {}
+        }
+    }
+
+    /// Learns how long a start takes.
+    fn note_startup(&mut self, group: &GroupName, begun: jiff::Timestamp) {
+        let took = self.now().as_millisecond().saturating_sub(begun.as_millisecond());
+        let took = u64::try_from(took).unwrap_or(0);
+        if let Some(ledger) = self.ledger.groups.get_mut(group) {
+            ledger.startup_millis = Some(ledger.startup_millis.map_or(took, |known| known.midpoint(took)));
         }
     }
 

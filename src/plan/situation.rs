@@ -124,6 +124,8 @@ pub struct Facts {
     pub surroundings: Surroundings,
     /// Whether client and cluster run the same software.
     pub environment: EnvironmentMatch,
+    /// How long a worker of an adaptive group that is too large has nothing to do before it goes.
+    pub idle_period: Duration,
 }
 
 /// Whether the caller's environment is at hand.

@@ -6,7 +6,7 @@ use super::{
     backoff::{PERSISTENT, delay_after, next_try},
     planner::Planner,
     situation::EngineView,
-    size::desired,
+    size::{bounds, desired},
     template::template_hash,
 };
 use crate::{
@@ -27,7 +27,9 @@ impl Planner<'_> {
             self.shrink(group, live.len(), DrainReason::GroupRemoved, &live);
             return;
         };
-        let target = desired(wanted, u32::try_from(live).unwrap_or(u32::MAX)) as usize;
+        let target = desired(wanted, self.ledger.groups.get(group)) as usize;
+        // An adaptive group shrinks below its bound by what is idle only, which is decided before.
+        let most = if self.is_adaptive(group) { bounds(wanted).1 as usize } else { target };
         // What is taken back is not asked to drain again.
         self.reclaim(group, target.saturating_sub(live));
         self.follow_drains(group);
@@ -37,7 +39,7 @@ impl Planner<'_> {
         let outdated = self.occupied(group, |entry| entry.is_live() && entry.template != template);
         if outdated.is_empty() {
             self.grow(group, target.saturating_sub(live.len()), &template);
-            self.shrink(group, live.len().saturating_sub(target), DrainReason::ScaleDown, &live);
+            self.shrink(group, live.len().saturating_sub(most), DrainReason::ScaleDown, &live);
         } else {
             self.roll(group, target, &template, outdated);
         }
@@ -124,7 +126,7 @@ impl Planner<'_> {
 
     /// Takes `surplus` nodes out of a group, of those in `among`: first what never registered, then
     /// by the scheduler's ranking, and those only once they have handed their data over.
-    fn shrink(&mut self, group: &GroupName, surplus: usize, reason: DrainReason, among: &[Slot]) {
+    pub(super) fn shrink(&mut self, group: &GroupName, surplus: usize, reason: DrainReason, among: &[Slot]) {
         if surplus == 0 {
             return;
         }

@@ -109,6 +109,8 @@ pub struct Capabilities {
     pub visibility_delay: Duration,
     /// What it needs of the caller each time an anchor is made.
     pub surrounding: Surrounding,
+    /// How long a worker that an adaptive group does not need has nothing to do before it goes.
+    pub idle_period: Duration,
 }
 
 /// What a provider needs of the caller each time an anchor is made.

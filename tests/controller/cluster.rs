@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use super::support::{Home, controllers, document, ended, eventually, signal, within};
 
 const BOUND: Duration = Duration::from_mins(1);
-const ORPHANED_SPARE: Duration = Duration::from_secs(45);
+const ORPHANED_SPARE: Duration = Duration::from_secs(20);
 
 fn request(home: &Home) -> Option<CreateRequest> {
     let Some(python) = std::env::var_os("CREWCALL_TEST_PYTHON") else {
@@ -97,6 +97,6 @@ async fn a_cluster_outlives_its_creator_and_its_controller_and_is_torn_down_with
     assert_eq!(story.last(), Some(&WatchMessage::Gone));
     ended(client.hello().pid).await;
     let directory = home.path("");
-    // The killed controller's spare host ends when nobody has talked to it for half a minute.
+    // The killed controller's spare host was ended by its successor.
     within(ORPHANED_SPARE, "no process left", || async { controllers(&directory).is_empty() }).await;
 }

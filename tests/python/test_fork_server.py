@@ -335,6 +335,13 @@ def test_sigterm_closes_the_scheduler_and_with_it_its_workers(cluster: Cluster, 
     assert [cluster.exit_code(number, 10) for number in (0, 1)] == [0, 0]
 
 
+def test_a_scheduler_that_ends_by_its_idle_timeout_has_an_exit_code_of_its_own(cluster: Cluster) -> None:
+    arguments = {"idle_timeout": 1.0}
+    cluster.host.send(cluster.command(cluster.scheduler, "scheduler", arguments))
+    cluster.host.event("listening", cluster.scheduler)
+    assert cluster.host.exit_code(cluster.scheduler) == 77
+
+
 def test_sixteen_workers_come_up_at_once(cluster: Cluster, connect: Any) -> None:
     cluster.start_scheduler()
     cluster.start_workers(*range(16))

@@ -77,6 +77,7 @@ def test_the_reply_describes_workers_clients_and_held_data(cluster: Cluster, con
     assert worker["state"] == "running"
     assert worker["held_bytes"] >= 100_000
     assert (worker["processing"], worker["actors"]) == (0, 0)
+    assert worker["memory_limit"] == 2**30
     assert abs(status["idle_since"] - time.time()) < 60
     del held
 

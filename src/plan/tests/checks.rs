@@ -6,7 +6,7 @@ use super::{simulator::Simulator, story::Story};
 use crate::{
     model::{Ledger, NodeId, NodeName, Slot, SlotEntry, Stage},
     plan::{Action, DrainCall, EngineView, Outcome, Plan, desired, plan, template_hash},
-    spec::GroupName,
+    spec::{GroupName, Size},
 };
 
 impl Simulator {
@@ -77,10 +77,20 @@ impl Simulator {
             let template = template_hash(spec, &name);
             let entries = plan.ledger.groups.get(&name).map(|group| &group.slots).into_iter().flatten();
             let rolls = entries.into_iter().any(|(_, e)| e.is_live() && e.template != template);
-            let target = desired(group, u32::try_from(before).unwrap()) as usize;
+            let target = desired(group, plan.ledger.groups.get(&name)) as usize;
+            if let Some(Size::Adaptive { min, max }) = group.size() {
+                assert!((min as usize..=max as usize).contains(&target), "{target} is no size for {name}");
+            }
             let most = target + usize::from(rolls);
             assert!(after <= before.max(most), "group {name} grows from {before} to {after}, over {most}");
         }
+    }
+
+    /// Workers of the adaptive group for the tasks that the fixed group cannot do.
+    fn needed(&self, min: u32, max: u32) -> usize {
+        let groups = self.story.record.wanted.document.spec.worker_groups.values();
+        let others: u32 = groups.filter_map(|group| group.replicas).sum();
+        u32::try_from(self.tasks).unwrap().saturating_sub(others).clamp(min, max) as usize
     }
 
     pub(super) fn assert_settled(&self) {
@@ -99,7 +109,11 @@ impl Simulator {
         }
         for (name, spec) in record.wanted.document.spec.groups() {
             let live = live(&record.progress.ledger, &name);
-            assert_eq!(live, desired(spec, u32::try_from(live).unwrap()) as usize, "size of {name}");
+            let wanted = desired(spec, record.progress.ledger.groups.get(&name)) as usize;
+            assert_eq!(live, wanted, "size of {name}");
+            if let Some(Size::Adaptive { min, max }) = spec.size() {
+                assert_eq!(live, self.needed(min, max), "adaptive size of {name}, {} tasks", self.tasks);
+            }
         }
         let exists: BTreeSet<_> = self.story.world.nodes.iter().map(|node| node.id.name()).collect();
         assert_eq!(exists, expected, "what exists is what fills slots");

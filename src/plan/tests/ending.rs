@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use jiff::Timestamp;
 
 use super::story::{Story, fixed};
 use crate::{
-    model::{AnchorState, EndReason, Ending, Presence},
+    model::{AnchorState, EndReason, Ending, Observed, Presence},
     plan::AnchorCall,
     spec::{Span, TimeLimit},
 };
@@ -141,4 +142,74 @@ fn a_deletion_right_after_a_scale_down_waits_for_what_cannot_be_seen_yet() {
     story.restart();
     story.world = crate::model::Observed::default();
     assert_snapshot!(story.after(29).plan(), @"looks again in 1 s");
+}
+
+/// A running cluster with an idle timeout of ten minutes, as its controller last knew it.
+fn with_idle_timeout(idle_since: Option<u64>) -> Story {
+    let mut story = Story::running(1);
+    story.spec().idle_timeout = after_minutes(10);
+    story.after(1000);
+    story.status().idle_since =
+        idle_since.map(|seconds| Timestamp::from_second(seconds.cast_signed()).unwrap());
+    story.plan();
+    story
+}
+
+#[test]
+fn a_scheduler_that_ended_by_its_idle_timeout_is_not_made_again() {
+    let mut story = with_idle_timeout(None);
+    story.restart().after(700).ends("scheduler-0-0", Some(77));
+    assert_snapshot!(story.plan(), @"
+    !Deleting: being torn down: it was idle for its idleTimeout; its scheduler ended by its own idle timeout. It is not made again
+    ends, because it was idle for its idleTimeout
+    ");
+}
+
+#[test]
+fn a_cluster_that_went_while_nobody_looked_for_longer_than_its_idle_timeout_is_not_made_again() {
+    for idle_since in [None, Some(900)] {
+        let mut story = with_idle_timeout(idle_since);
+        story.restart().after(601);
+        story.world = Observed::default();
+        let told = story.plan();
+        assert!(told.contains("ends, because it was idle"), "{told}");
+        assert!(!told.contains("make the anchor"), "{told}");
+    }
+}
+
+#[test]
+fn a_scheduler_that_died_while_somebody_looked_is_made_again() {
+    let mut story = with_idle_timeout(Some(900));
+    story.after(400).ends("scheduler-0-0", Some(1));
+    assert!(story.plan().contains("launch demo-scheduler-0-1"));
+}
+
+#[test]
+fn a_cluster_that_worked_on_while_nobody_looked_goes_on() {
+    let mut story = with_idle_timeout(None);
+    let engine = story.engine.clone();
+    story.restart().after(7200);
+    assert_snapshot!(story.plan(), @"looks again in 120 s");
+    story.engine = engine;
+    assert_snapshot!(story.plan(), @"looks again in 120 s");
+}
+
+#[test]
+fn a_connected_client_does_not_keep_an_idle_cluster_and_is_told_of() {
+    let mut story = with_idle_timeout(Some(1000));
+    story.status().clients = 2;
+    assert_snapshot!(story.after(550).plan(), @"
+    !EndAnnounced: will be torn down at 1970-01-01T00:26:40Z: it was idle for its idleTimeout (2 connected clients; a client alone is no work)
+    looks again in 50 s
+    ");
+}
+
+#[test]
+fn that_somebody_looks_is_noted_now_and_then_only() {
+    let mut story = with_idle_timeout(None);
+    let noted = story.record.progress.ledger.idle_from;
+    story.after(59).plan();
+    assert_eq!(story.record.progress.ledger.idle_from, noted);
+    story.after(1).plan();
+    assert_eq!(story.record.progress.ledger.idle_from, Some(story.now));
 }

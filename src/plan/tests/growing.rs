@@ -102,10 +102,11 @@ fn a_new_group_gets_its_workers() {
 fn an_adaptive_group_keeps_its_size_within_its_bounds() {
     let mut story = Story::running(3);
     story.edit(|spec| spec.workers = adaptive(1, 8));
-    assert_snapshot!(story.plan(), @"nothing");
+    assert_snapshot!(story.plan(), @"looks again in 30 s");
     story.edit(|spec| spec.workers = adaptive(5, 8));
     assert_snapshot!(story.plan(), @"
     launch demo-workers-3-0 demo-workers-4-0, with a scheduler
+    Scaled: group workers: 3 to 5 workers, because its minimum is 5
     NodeLaunching: 2 workers of group workers are asked for
     ");
 }

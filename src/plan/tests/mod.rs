@@ -1,5 +1,6 @@
 //! What the policy does, told as stories, and what it never does, whatever happens.
 
+mod adapting;
 mod checks;
 mod ending;
 mod failing;

@@ -36,6 +36,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::EngineFallsSilent),
         1 => Just(Happening::ControllerRestarts),
         2 => (0..6u32).prop_map(Happening::Resize),
+        2 => (0..3u32, 0..5u32).prop_map(|(min, more)| Happening::Adapt(min, more)),
+        3 => (0..7usize).prop_map(Happening::Work),
         1 => proptest::option::of(0..3u32).prop_map(Happening::ResizeOther),
         1 => (0..3u8).prop_map(Happening::Retemplate),
         1 => Just(Happening::AnchorDies),
@@ -60,8 +62,13 @@ fn stage() -> impl Strategy<Value = Stage> {
         Just(Stage::Intended),
         Just(Stage::Launched),
         Just(Stage::Registered),
-        prop_oneof![Just(DrainReason::ScaleDown), Just(DrainReason::Rolled), Just(DrainReason::GroupRemoved)]
-            .prop_map(Stage::Draining),
+        prop_oneof![
+            Just(DrainReason::ScaleDown),
+            Just(DrainReason::Idle),
+            Just(DrainReason::Rolled),
+            Just(DrainReason::GroupRemoved)
+        ]
+        .prop_map(Stage::Draining),
     ]
 }
 
@@ -93,7 +100,12 @@ fn failures(time: BoxedStrategy<Timestamp>) -> impl Strategy<Value = Failures> {
 fn ledger(time: &BoxedStrategy<Timestamp>) -> impl Strategy<Value = Ledger> + use<> {
     let slots = proptest::collection::btree_map((0..5u32).prop_map(Slot), entry(time.clone()), 0..5);
     let group = (slots, failures(time.clone()), proptest::option::of(0..3u64)).prop_map(
-        |(slots, failures, kept_at_generation)| GroupLedger { slots, failures, kept_at_generation },
+        |(slots, failures, kept_at_generation)| GroupLedger {
+            slots,
+            failures,
+            kept_at_generation,
+            ..GroupLedger::default()
+        },
     );
     let groups = proptest::collection::btree_map(group_name(), group, 0..3);
     let anchor = prop_oneof![Just(Anchoring::Intended), Just(Anchoring::Made)];
@@ -103,6 +115,7 @@ fn ledger(time: &BoxedStrategy<Timestamp>) -> impl Strategy<Value = Ledger> + us
             anchor_failures,
             groups,
             end_announced,
+            ..Ledger::default()
         },
     )
 }
@@ -172,7 +185,8 @@ proptest! {
     ) {
         let mut ledger = ledger;
         if let Some(scheduler) = ledger.groups.get_mut(&GroupName::scheduler()) {
-            scheduler.slots.retain(|slot, _| *slot == Slot(0));
+            // There is one scheduler, and it is never drained.
+            scheduler.slots.retain(|slot, entry| *slot == Slot(0) && !entry.is_draining());
         }
         // A slot that the ledger fills is never ahead of it: the intent is durable before the call.
         let mut world = world;

@@ -1,11 +1,17 @@
 //! A pure world that carries plans out, in any order and with any luck, and checks every plan
 //! against what must always hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::story::{Story, fixed, node, worker};
+use super::story::{Story, adaptive, fixed, node, worker};
 use crate::{
-    model::{AnchorState, ErrorKind, Exit, Ledger, NodeName, NodeState, Observed, TemplateHash},
+    model::{
+        AnchorState, Demand, ErrorKind, Exit, Ledger, NodeName, NodeState, Observed, TemplateHash,
+        WorkerStatus,
+    },
     plan::{Action, AnchorCall, DrainCall, EngineView, LaunchFailure, Operations, Plan, needs_ranking, plan},
     spec::GroupName,
 };
@@ -34,6 +40,8 @@ pub(super) enum Happening {
     EngineFallsSilent,
     ControllerRestarts,
     Resize(u32),
+    Adapt(u32, u32),
+    Work(usize),
     ResizeOther(Option<u32>),
     Retemplate(u8),
     AnchorDies,
@@ -49,6 +57,8 @@ pub(super) struct Simulator {
     /// Names that some plan was shown.
     pub shown: BTreeSet<NodeName>,
     pub foreign: NodeName,
+    /// Tasks that there are, each long enough for a worker of its own.
+    pub tasks: usize,
 }
 
 impl Simulator {
@@ -66,7 +76,7 @@ impl Simulator {
         let existed = story.world.nodes.iter().map(|node| node.id.name()).collect();
         story.world.nodes.push(foreign);
         let (calls, meaning, shown) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        Self { story, calls, existed, meaning, shown, foreign: name }
+        Self { story, calls, existed, meaning, shown, foreign: name, tasks: 0 }
     }
 
     pub(super) fn happen(&mut self, what: &Happening) {
@@ -105,8 +115,13 @@ impl Simulator {
             }
             Happening::Resize(replicas) => {
                 let replicas = *replicas;
-                self.story.edit(|spec| spec.workers.replicas = Some(replicas));
+                self.story.edit(|spec| spec.workers = fixed(replicas));
             }
+            Happening::Adapt(min, more) => {
+                let (min, max) = (*min, min + more);
+                self.story.edit(|spec| spec.workers = adaptive(min, max));
+            }
+            Happening::Work(tasks) => self.tasks = *tasks,
             Happening::ResizeOther(replicas) => {
                 let replicas = *replicas;
                 self.story.edit(|spec| {
@@ -311,8 +326,20 @@ impl Simulator {
         let workers = nodes.filter(|node| {
             node.id.cluster == own && !node.id.group.is_scheduler() && node.state == NodeState::Running
         });
-        let workers = workers.map(|node| (node.id.name(), worker())).collect();
-        self.story.status().workers = workers;
+        let busy = |(index, node): (usize, &crate::model::ObservedNode)| {
+            let processing = u32::from(index < self.tasks);
+            (node.id.name(), WorkerStatus { processing, ..worker() })
+        };
+        let mut workers: Vec<_> = workers.collect();
+        workers.sort_by_key(|node| node.id.group == GroupName::workers());
+        let workers: BTreeMap<_, _> = workers.into_iter().enumerate().map(busy).collect();
+        let (all, served) = (self.tasks as u64, workers.is_empty());
+        let (runnable, unrunnable) = if served { (0, all) } else { (all, 0) };
+        let occupancy = Duration::from_secs(3600 * all);
+        let demand = Demand { resources: BTreeMap::new(), runnable, unrunnable, occupancy };
+        let status = self.story.status();
+        status.workers = workers;
+        status.demand = if all == 0 { Vec::new() } else { vec![demand] };
     }
 }
 

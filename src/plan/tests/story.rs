@@ -75,6 +75,7 @@ pub(super) fn facts() -> Facts {
         visibility_delay: Duration::ZERO,
         surroundings: Surroundings::AtHand,
         environment: EnvironmentMatch::Matched,
+        idle_period: Duration::from_secs(30),
     }
 }
 
@@ -97,6 +98,7 @@ pub(super) fn worker() -> WorkerStatus {
         held_results: 2,
         processing: 0,
         actors: 0,
+        memory_limit: Some(1_000_000),
     }
 }
 

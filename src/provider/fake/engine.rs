@@ -74,6 +74,7 @@ fn status(place: &Place, question: StatusQuestion, now: Timestamp) -> EngineStat
                 held_results,
                 processing: 0,
                 actors: 0,
+                memory_limit: None,
             };
             (name.clone(), worker)
         })

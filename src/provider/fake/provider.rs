@@ -35,7 +35,11 @@ impl FakeProvider {
         let visibility_delay = world.state().habits.visibility;
         let start_deadline = Duration::from_mins(1);
         let surrounding = Surrounding::NotNeeded;
-        Self { world, capabilities: Capabilities { start_deadline, visibility_delay, surrounding } }
+        let idle_period = Duration::from_secs(30);
+        Self {
+            world,
+            capabilities: Capabilities { start_deadline, visibility_delay, surrounding, idle_period },
+        }
     }
 }
 

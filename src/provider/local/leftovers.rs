@@ -110,6 +110,18 @@ pub async fn remove_dead(finder: &Finder<'_>, cluster: Option<&ClusterKey>) -> R
     Ok(())
 }
 
+/// Ends the spares of a controller that is gone: those older than `since`, when this one began. Nobody
+/// would take them, and each holds a Python process until it gives up.
+pub async fn end_old_spares(finder: &Finder<'_>, since: Duration) -> Result<(), ProviderError> {
+    for FoundHost { paths, record, alive } in finder.hosts()? {
+        let Some(record) = record.filter(|record| alive && record.claimed_by.is_none()) else { continue };
+        if age(&paths.lock) > since {
+            end_host(&record, &paths).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Ends and removes what a dead host has left. A host that lives is left alone.
 pub async fn remove_remains(state: &Path, host: &HostId, paths: &HostPaths) -> Result<(), ProviderError> {
     let failed = |doing: &str, path: &Path, error: &std::io::Error| {

@@ -39,10 +39,14 @@ const IMPORT: Duration = Duration::from_mins(2);
 /// How long a spare that was prepared waits for its cluster.
 const PREPARED: Duration = Duration::from_mins(1);
 
+/// A worker starts within a second, so that one too few costs little.
+const IDLE_PERIOD: Duration = Duration::from_secs(30);
+
 /// Clusters as processes of this machine.
 #[derive(Clone)]
 pub struct LocalProvider {
     shared: Arc<Shared>,
+    idle_period: Duration,
 }
 
 struct Shared {
@@ -51,6 +55,7 @@ struct Shared {
     boot: BootId,
     clusters: Clusters,
     spares: Spares,
+    began: Instant,
 }
 
 impl LocalProvider {
@@ -59,8 +64,22 @@ impl LocalProvider {
     pub fn new(directories: Directories, host_program: PathBuf, machine: MachineId, boot: BootId) -> Self {
         let spares = Spares::new(directories.clone(), host_program, machine.clone(), boot.clone());
         Self {
-            shared: Arc::new(Shared { directories, machine, boot, clusters: Clusters::default(), spares }),
+            shared: Arc::new(Shared {
+                directories,
+                machine,
+                boot,
+                began: Instant::now(),
+                clusters: Clusters::default(),
+                spares,
+            }),
+            idle_period: IDLE_PERIOD,
         }
+    }
+
+    /// With another time for which workers of adaptive groups have nothing to do before they go.
+    #[must_use]
+    pub fn with_idle_period(self, idle_period: Duration) -> Self {
+        Self { idle_period, ..self }
     }
 
     async fn host(&self, cluster: &ClusterKey) -> Result<Option<HostClient>, ProviderError> {
@@ -135,6 +154,7 @@ impl Provider for LocalProvider {
             start_deadline: Duration::from_mins(1),
             visibility_delay: Duration::ZERO,
             surrounding: Surrounding::CallersEnvironment,
+            idle_period: self.idle_period,
         }
     }
 
@@ -245,7 +265,8 @@ impl Provider for LocalProvider {
 
     async fn list_managed(&self) -> Result<Vec<Managed>, ProviderError> {
         let finder = self.shared.finder();
-        // Dead spares were nobody's; there is nothing to decide about them.
+        // Spares of a controller that is gone were nobody's; there is nothing to decide about them.
+        leftovers::end_old_spares(&finder, self.shared.began.elapsed()).await?;
         leftovers::remove_dead(&finder, None).await?;
         leftovers::list(&finder)
     }

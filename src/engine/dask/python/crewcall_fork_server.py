@@ -50,8 +50,8 @@ Events of a node:
   1.
 
 A node is a child of the host, leads its own process group, and is killed by the kernel when the host ends. It
-exits with 0 when closed or drained, 1 when it could not start, and 76 when it was told to stop and could not
-hand everything over (see ``crewcall_preload``).
+exits with 0 when closed or drained, 1 when it could not start, 76 when it was told to stop and could not hand
+everything over (see ``crewcall_preload``), and 77 when it is a scheduler that ended by its idle timeout.
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ PROTOCOL = 1
 
 EXIT_FAILED = 1
 """Exit code of a node that could not start."""
+
+EXIT_IDLE = 77
+"""Exit code of a scheduler that ended by its idle timeout: nobody is to start it again."""
 
 EXIT_UNUSABLE = 3
 """Exit code of the fork server when this interpreter cannot run Dask."""
@@ -421,7 +424,14 @@ async def _serve_scheduler(launch: Launch, events: Events) -> int:
     dashboard.cancel()
     if not finished.done():
         await scheduler.close()
-    return 0
+        return 0
+    return EXIT_IDLE if _ended_idle(scheduler) else 0
+
+
+def _ended_idle(scheduler: Any) -> bool:
+    """Return whether a scheduler that closed by itself was idle for its timeout."""
+    limit, since = scheduler.idle_timeout, scheduler.idle_since
+    return bool(limit and since and time.time() > since + limit)
 
 
 async def _attach_dashboard(scheduler: Any, launch: Launch, events: Events) -> None:

@@ -15,8 +15,8 @@ types:
 - ``protocol`` (1), ``sequence``: rises with every change below.
 - ``idle_since``: seconds since the epoch, or None while there is work.
 - ``clients``: connected clients of users; pseudo-clients and clients inside tasks do not count.
-- ``workers``: {name: {address, state, held_bytes, held_results, processing, actors}}, where state is
-  "starting", "running", "paused" or "retiring".
+- ``workers``: {name: {address, state, held_bytes, held_results, processing, actors, memory_limit}}, where
+  state is "starting", "running", "paused" or "retiring", and the limit in bytes is None when there is none.
 - ``demand``: [{resources, runnable, unrunnable, occupancy}], largest first: tasks queued or assigned, tasks
   that no worker could run, and their expected run time in seconds on one thread. Estimated from a sample when
   there are more than 10,000 of them. Tasks bound to a worker that has gone are left out: no new worker could
@@ -563,6 +563,7 @@ def describe_workers(scheduler: Any) -> dict[str, dict[str, Any]]:
             "held_results": len(worker.has_what),
             "processing": len(worker.processing),
             "actors": len(worker.actors),
+            "memory_limit": int(worker.memory_limit or 0) or None,
         }
         for worker in scheduler.workers.values()
     }

@@ -145,6 +145,7 @@ async fn a_status_is_read_in_full() {
         held_results: 2,
         processing: 1,
         actors: 0,
+        memory_limit: None,
     };
     let workers = [(node("a"), worker(WorkerState::Running)), (node("b"), worker(WorkerState::Retiring))];
     assert_eq!(status.workers, BTreeMap::from(workers));

@@ -94,6 +94,8 @@ struct WireWorker {
     held_results: u64,
     processing: u32,
     actors: u32,
+    #[serde(default)]
+    memory_limit: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +157,7 @@ impl From<WireWorker> for WorkerStatus {
             held_results: wire.held_results,
             processing: wire.processing,
             actors: wire.actors,
+            memory_limit: wire.memory_limit.filter(|limit| *limit > 0),
         }
     }
 }

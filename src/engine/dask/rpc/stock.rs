@@ -53,6 +53,7 @@ fn workers(identity: SchedulerIdentity) -> std::collections::BTreeMap<crate::mod
         held_results: worker.activity.held_results,
         processing: worker.activity.assigned,
         actors: 0,
+        memory_limit: None,
     };
     identity.workers.into_iter().map(|(name, worker)| (name, status(worker))).collect()
 }

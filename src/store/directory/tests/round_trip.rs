@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use super::fixture::*;
 use crate::{
     model::{
-        Anchoring, CallerContext, ClusterRecord, Condition, ConditionKind, ConditionStatus, DrainReason,
-        EndReason, Ending, FailureNote, Failures, GroupLedger, Incarnation, Interpreter, NodeName, Presence,
-        Slot, SlotEntry, SoftwareVersions, Stage, TemplateHash,
+        AdaptiveSize, Anchoring, CallerContext, ClusterRecord, Condition, ConditionKind, ConditionStatus,
+        DrainReason, EndReason, Ending, FailureNote, Failures, GroupLedger, HeldUp, Incarnation, Interpreter,
+        NodeName, Presence, Slot, SlotEntry, SoftwareVersions, Stage, TemplateHash,
     },
     spec::GroupName,
     store::{Store, StoreError},
@@ -36,6 +36,7 @@ fn stage() -> impl Strategy<Value = Stage> {
         Stage::Launched,
         Stage::Registered,
         Stage::Draining(DrainReason::ScaleDown),
+        Stage::Draining(DrainReason::Idle),
         Stage::Draining(DrainReason::Rolled),
         Stage::Draining(DrainReason::GroupRemoved),
     ])
@@ -62,9 +63,33 @@ fn failures() -> impl Strategy<Value = Failures> {
     (any::<u32>(), prop::option::of(note)).prop_map(|(streak, last)| Failures { streak, last })
 }
 
+fn adaptive() -> impl Strategy<Value = AdaptiveSize> {
+    let idle = prop::collection::btree_map(any::<u32>().prop_map(Slot), time(), 0..4);
+    let held_up = (any::<u32>(), time()).prop_map(|(tries, at)| HeldUp { tries, at });
+    let change = (prop::option::of(text()), prop::option::of(time()));
+    (any::<u32>(), change, idle, prop::option::of(held_up)).prop_map(
+        |(wanted, (reason, changed_at), idle, held_up)| AdaptiveSize {
+            wanted,
+            reason,
+            changed_at,
+            idle,
+            held_up,
+        },
+    )
+}
+
 fn group() -> impl Strategy<Value = GroupLedger> {
-    (prop::collection::btree_map(any::<u32>().prop_map(Slot), slot(), 0..4), failures(), any::<Option<u64>>())
-        .prop_map(|(slots, failures, kept_at_generation)| GroupLedger { slots, failures, kept_at_generation })
+    let slots = prop::collection::btree_map(any::<u32>().prop_map(Slot), slot(), 0..4);
+    let kept = any::<Option<u64>>();
+    (slots, failures(), kept, prop::option::of(adaptive()), any::<Option<u64>>()).prop_map(
+        |(slots, failures, kept_at_generation, adaptive, startup_millis)| GroupLedger {
+            slots,
+            failures,
+            kept_at_generation,
+            adaptive,
+            startup_millis,
+        },
+    )
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
