@@ -206,6 +206,9 @@ impl RequestError {
             Self::Unreadable(unreadable) => Some(unreadable.hint.clone()),
             Self::NoProvider(name) => Some(format!("build it with `cargo build --features {name}`")),
             Self::Provider(error) => error.hint.clone(),
+            Self::Store(StoreError::Io { .. }) => {
+                Some("mend that, and run the command again; clusters that run go on meanwhile".to_owned())
+            }
             Self::Invalid(_) | Self::Refused(_) | Self::Store(_) | Self::TooLong { .. } => None,
         }
     }

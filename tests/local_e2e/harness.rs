@@ -258,7 +258,8 @@ impl Home {
         ] {
             for path in below(&self.path(directory)) {
                 let name = path.strip_prefix(self.path(directory)).unwrap().display().to_string();
-                let lock = name.starts_with("controller-") && name.ends_with(".lock");
+                let lock =
+                    name.starts_with("controller-") && path.extension().is_some_and(|kind| kind == "lock");
                 if !lock && !kept.contains(&name.as_str()) {
                     left.push(format!("{directory}/{name}"));
                 }
@@ -282,7 +283,7 @@ impl Home {
                 return;
             }
             assert!(
-                begun.elapsed() < Duration::from_secs(60),
+                begun.elapsed() < Duration::from_mins(1),
                 "left behind: processes {processes:#?}, files {files:#?}"
             );
             sleep(LOOK);
@@ -375,6 +376,11 @@ impl Running {
     /// Its process.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// What it has printed.

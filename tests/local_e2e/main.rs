@@ -3,6 +3,8 @@
 //! Every test has directories of its own, and ends with nothing left: no process, no socket, no
 //! record, no scratch. `CREWCALL_TEST_PYTHON` names a Python with Dask, `bokeh` and `NumPy`.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests are tests")]
+
 mod harness;
 
 mod clients;

@@ -67,7 +67,7 @@ fn what_is_printed_for_programs_can_be_parsed() {
         assert_eq!(json(&home.ok(&["list", "-o", "json"])).as_array().map(Vec::len), Some(0));
         let document = home.document("demo", TWO);
         let lines = home.ok(&["create", "-f", document.to_str().unwrap(), "-o", "json"]);
-        let last = lines.lines().map(json).last().unwrap();
+        let last = lines.lines().map(json).next_back().unwrap();
         assert!(last["cluster"]["endpoint"].as_str().unwrap().starts_with("tls://"), "{last}");
         assert_eq!(json(&home.ok(&["list", "-o", "json"])).as_array().map(Vec::len), Some(1));
         let view = json(&home.ok(&["get", "demo", "-o", "json"]));

@@ -206,6 +206,7 @@ fn a_disk_that_fills_up_under_a_controller_refuses_what_is_new_and_keeps_what_ru
         let outcome = home.run(&["create", "-f", document.to_str().unwrap()]);
         assert_ne!(outcome.code, Some(0));
         assert!(outcome.stderr.contains("No space left on device"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("\nhint: "), "{}", outcome.stderr);
         insta::assert_snapshot!("disk_full_later", redacted(home, &outcome.stderr));
         assert_eq!(home.ok(&["list", "-o", "name"]), "demo\n");
         crate::clients::computes(home, "demo", 1);
