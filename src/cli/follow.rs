@@ -132,7 +132,7 @@ impl<'a> Follower<'a> {
     fn gone(&self) -> Result<(), CliError> {
         match self.goal {
             Goal::Gone { .. } => Ok(()),
-            Goal::Ready { .. } | Goal::Sized { .. } => Err(CliError::Refused {
+            Goal::Ready { .. } | Goal::Updated { .. } | Goal::Sized { .. } => Err(CliError::Refused {
                 message: format!("cluster {} was deleted while it was waited for", self.name),
                 hint: None,
             }),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Exit;
 use crate::{
     controller::{ClusterView, GroupView},
-    model::{ClusterUid, Condition, ConditionKind, Event, Phase, Severity},
+    model::{ClusterUid, Condition, ConditionKind, ConditionStatus, Event, Phase, Severity},
     spec::{GroupName, Size},
 };
 
@@ -19,6 +19,11 @@ const PROVIDER_PATIENCE: Duration = Duration::from_secs(15);
 pub enum Goal {
     /// What the document's `waitFor` names.
     Ready {
+        /// At least this generation of it.
+        generation: u64,
+    },
+    /// That, and all that the change of the document asked for has come: no old worker is left.
+    Updated {
         /// At least this generation of it.
         generation: u64,
     },
@@ -62,6 +67,7 @@ impl Goal {
                 format!("cluster {name} having {}", workers(view.awaited.workers, "ready"))
             }
             (Self::Ready { .. }, None) => format!("cluster {name} being ready"),
+            (Self::Updated { .. }, _) => format!("cluster {name} being as its document now says"),
             (Self::Sized { group, .. }, view) => {
                 let size = view.and_then(|view| find(view, group)).and_then(|group| group.size);
                 let size = size.map_or_else(|| "its new size".to_owned(), |size| format!("{size} workers"));
@@ -75,7 +81,9 @@ impl Goal {
     pub fn concerns(&self, view: &ClusterView) -> bool {
         match self {
             Self::Ready { .. } => true,
-            Self::Sized { generation, .. } => view.observed_generation >= *generation,
+            Self::Updated { generation } | Self::Sized { generation, .. } => {
+                view.observed_generation >= *generation
+            }
             Self::Gone { uid } => view.uid == *uid && view.phase == Phase::Deleting,
         }
     }
@@ -87,6 +95,15 @@ impl Goal {
             Self::Gone { .. } => Verdict::Reached,
             Self::Ready { generation } => {
                 if view.awaited.reached && view.observed_generation >= *generation {
+                    return Verdict::Reached;
+                }
+                ended(view).unwrap_or_else(|| hopeless(view, *generation, now))
+            }
+            Self::Updated { generation } => {
+                let settled = view
+                    .condition(ConditionKind::Progressing)
+                    .is_some_and(|condition| condition.status == ConditionStatus::False);
+                if settled && view.awaited.reached && view.observed_generation >= *generation {
                     return Verdict::Reached;
                 }
                 ended(view).unwrap_or_else(|| hopeless(view, *generation, now))
@@ -217,6 +234,17 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_cluster_is_waited_for_until_no_old_worker_is_left() {
+        let goal = Goal::Updated { generation: 1 };
+        let mut view = view(2, 2);
+        view.awaited.reached = true;
+        view.conditions.push(condition(ConditionKind::Progressing, "Draining", "one hands its data over"));
+        assert_eq!(goal.judge(&view, at(0)), Verdict::Waiting);
+        view.conditions[0].status = ConditionStatus::False;
+        assert_eq!(goal.judge(&view, at(0)), Verdict::Reached);
+    }
+
+    #[test]
     fn a_group_has_its_size_once_nobody_comes_or_goes() {
         let goal = Goal::Sized { generation: 1, group: GroupName::workers() };
         let mut view = view(2, 2);
@@ -288,7 +316,7 @@ pub(super) mod tests_support {
     use super::*;
     use crate::{
         controller::Awaited,
-        model::{CallerContext, ClusterUid, ConditionStatus},
+        model::{CallerContext, ClusterUid},
         spec::{self, ProviderKind},
     };
 

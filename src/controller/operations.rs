@@ -80,8 +80,9 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
             }
         }
         Finished::RemoveAnchor(result) => {
-            if let Err(error) = result {
-                tracing::warn!("cannot remove the anchor: {error}");
+            match result {
+                Ok(removal) => operations.anchor_gone = removal == Removal::Gone,
+                Err(error) => tracing::warn!("cannot remove the anchor: {error}"),
             }
             operations.removing_anchor = false;
             operations.anchor_removed = Some(now);

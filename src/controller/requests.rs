@@ -165,7 +165,7 @@ pub enum RequestError {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// This program was built without that provider.
-    #[error("this build of crewcall has no provider {0:?}")]
+    #[error("this build of crewcall has no provider `{0}`")]
     NoProvider(&'static str),
     /// The provider refused or failed.
     #[error(transparent)]
@@ -206,6 +206,9 @@ impl RequestError {
             Self::Unreadable(unreadable) => Some(unreadable.hint.clone()),
             Self::NoProvider(name) => Some(format!("build it with `cargo build --features {name}`")),
             Self::Provider(error) => error.hint.clone(),
+            Self::Store(StoreError::Io { .. }) => {
+                Some("mend that, and run the command again; clusters that run go on meanwhile".to_owned())
+            }
             Self::Invalid(_) | Self::Refused(_) | Self::Store(_) | Self::TooLong { .. } => None,
         }
     }

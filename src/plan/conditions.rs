@@ -188,9 +188,10 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         );
     }
     if let Some(node) = refused_drain(situation, ledger) {
+        let held = held(situation, &node);
         return yes(
             "NoRecipient",
-            format!("nobody can take what {node} holds; it is kept until somebody can"),
+            format!("nobody can take what {node} holds{held}; it is kept until somebody can"),
         );
     }
     let generation = situation.record.wanted.generation;
@@ -203,6 +204,17 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         );
     }
     state(Kind::Degraded, Status::False, "Well", "nothing keeps failing")
+}
+
+/// How much a worker holds, in parentheses, if that is known.
+fn held(situation: &Situation<'_>, node: &NodeName) -> String {
+    let EngineView::Seen(status) = situation.engine else { return String::new() };
+    let Some(worker) = status.workers.get(node) else { return String::new() };
+    let actors = match worker.actors {
+        0 => String::new(),
+        count => format!(", {count} actors"),
+    };
+    format!(" ({} results, {} bytes{actors})", worker.held_results, worker.held_bytes)
 }
 
 /// A worker that is to go, and whose data nobody can take.

@@ -190,7 +190,8 @@ impl<'a> Planner<'a> {
         if busy {
             return Outcome::Continues;
         }
-        if world.anchor != AnchorState::Absent || !world.nodes.is_empty() {
+        // What does not show any more may have left something: whoever made it has to say that it is gone.
+        if world.anchor != AnchorState::Absent || !world.nodes.is_empty() || !operations.anchor_gone {
             if operations.anchor_removed.is_none_or(|ended| self.passed(ended, REMOVE_AGAIN)) {
                 self.actions.push(Action::RemoveAnchor);
             }

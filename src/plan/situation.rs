@@ -62,6 +62,8 @@ pub struct Operations {
     pub removing_anchor: bool,
     /// When the call that removes the anchor last ended, however it did.
     pub anchor_removed: Option<Timestamp>,
+    /// Whether such a call has answered that nothing is left.
+    pub anchor_gone: bool,
     /// Drains.
     pub drains: BTreeMap<NodeName, DrainCall>,
 }

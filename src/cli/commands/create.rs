@@ -52,7 +52,13 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
         return report_accepted(session, &arguments, &name, &reply, progress);
     };
     let bound = arguments.timeout.map_or_else(|| view.document.spec.wait_for.timeout(), Span::duration);
-    let goal = Goal::Ready { generation: view.generation };
+    let generation = view.generation;
+    let goal = match reply.outcome {
+        CreateOutcome::Updated => Goal::Updated { generation },
+        CreateOutcome::Created | CreateOutcome::Unchanged | CreateOutcome::Replaced => {
+            Goal::Ready { generation }
+        }
+    };
     let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting(&name)).await?;
     let view = seen.as_ref().unwrap_or(view);
     if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)

@@ -78,7 +78,22 @@ fn a_deleted_cluster_is_torn_down_without_drains() {
     assert_snapshot!(story.plan(), @"looks again in 1 s");
     assert_snapshot!(story.after(1).plan(), @"remove the anchor");
     story.operations.removing_anchor = false;
+    story.operations.anchor_gone = true;
     story.world = crate::model::Observed::default();
+    assert_snapshot!(story.plan(), @"nothing is left");
+}
+
+#[test]
+fn a_cluster_of_which_nothing_shows_is_removed_all_the_same() {
+    // Its host was killed, and what that had on disk has not gone with it.
+    let mut story = Story::running(1);
+    story.world = crate::model::Observed::default();
+    delete(&mut story);
+    assert_snapshot!(story.plan(), @"remove the anchor");
+    story.operations.removing_anchor = false;
+    story.operations.anchor_removed = Some(story.now);
+    assert_snapshot!(story.plan(), @"looks again in 1 s");
+    story.operations.anchor_gone = true;
     assert_snapshot!(story.plan(), @"nothing is left");
 }
 
@@ -94,6 +109,7 @@ fn a_deletion_waits_for_creating_calls_that_are_under_way() {
     story.after(100);
     assert_snapshot!(story.plan(), @"nothing");
     story.operations.launching.clear();
+    story.operations.anchor_gone = true;
     story.world = crate::model::Observed::default();
     // What the call has made may appear only now.
     assert_snapshot!(story.after(29).plan(), @"looks again in 1 s");
@@ -109,8 +125,10 @@ fn a_deletion_right_after_a_creation_waits_for_what_cannot_be_seen_yet() {
     delete(&mut story);
     assert_snapshot!(story.plan(), @"nothing");
     story.operations.anchor = AnchorCall::Made(story.now);
+    story.operations.anchor_gone = true;
     assert_snapshot!(story.plan(), @"looks again in 30 s");
-    assert_snapshot!(story.restart().after(29).plan(), @"looks again in 1 s");
+    story.restart().operations.anchor_gone = true;
+    assert_snapshot!(story.after(29).plan(), @"looks again in 1 s");
     assert_snapshot!(story.after(1).plan(), @"nothing is left");
 }
 
@@ -123,7 +141,7 @@ fn a_deletion_right_after_a_scale_down_waits_for_what_cannot_be_seen_yet() {
     story.edit(|spec| spec.workers = fixed(1));
     story.plan();
     delete(&mut story);
-    story.restart();
+    story.restart().operations.anchor_gone = true;
     story.world = crate::model::Observed::default();
     assert_snapshot!(story.after(29).plan(), @"looks again in 1 s");
 }

@@ -111,7 +111,7 @@ fn a_refused_drain_is_tried_again_and_given_up_after_the_drain_timeout() {
     story.status().ranking = None;
     story.drained("workers-0-0", DrainCall::Refused(story.now));
     assert_snapshot!(story.plan(), @"looks again in 5 s");
-    assert_snapshot!(story.condition(ConditionKind::Degraded), @"yes, NoRecipient: nobody can take what demo-workers-0-0 holds; it is kept until somebody can");
+    assert_snapshot!(story.condition(ConditionKind::Degraded), @"yes, NoRecipient: nobody can take what demo-workers-0-0 holds (2 results, 1000 bytes); it is kept until somebody can");
     assert_snapshot!(story.after(5).plan(), @"
     drain demo-workers-0-0
     looks again in 595 s

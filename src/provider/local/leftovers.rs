@@ -39,7 +39,7 @@ pub fn list(finder: &Finder<'_>) -> Result<Vec<Managed>, ProviderError> {
             cluster: owner.uid.clone(),
             name: Some(owner.name.clone()),
             id: id.to_string(),
-            description: format!("{what} {}", process.pid),
+            description: format!("{what} {} of cluster {}", process.pid, owner.name),
             age: age(&host.paths.directory),
         });
     }

@@ -2,9 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, BufRead, Write},
-    os::unix::{fs::OpenOptionsExt, net::UnixListener},
+    os::unix::{
+        fs::{OpenOptionsExt, PermissionsExt},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -109,7 +112,10 @@ pub fn listen(path: &Path) -> Result<UnixListener, HostError> {
     }
     os::remove_all(path).map_err(|error| HostError::io("remove the old", path, &error))?;
     let listener = UnixListener::bind(path).map_err(|error| HostError::io("listen on", path, &error))?;
-    listener.set_nonblocking(true).map_err(|error| HostError::io("listen on", path, &error))?;
+    // The directory keeps others out already; on some systems the socket's own mode counts as well.
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+        .and_then(|()| listener.set_nonblocking(true))
+        .map_err(|error| HostError::io("listen on", path, &error))?;
     Ok(listener)
 }
 

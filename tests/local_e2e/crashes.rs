@@ -1,0 +1,350 @@
+//! Processes that die at the worst moments.
+
+use std::{fs, process::Command};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    clients::{computes, scheduler, workers},
+    harness::{Home, kill_9, run, start, until, with_home},
+};
+
+const TWO: &str = "workers: {replicas: 2, memory: 1GiB}";
+
+/// What is done when the controller dies.
+#[derive(Clone, Copy, Debug)]
+enum Doing {
+    Create,
+    /// To a cluster of two workers: three, one of them of changed memory.
+    Update,
+    Grow,
+    Shrink,
+    Delete,
+}
+
+/// Every failpoint, with what passes it. `NAME:NTH` is its NTH passage.
+#[cfg(feature = "failpoints")]
+const CRASHES: [(Doing, &[&str]); 5] = [
+    (
+        Doing::Create,
+        &[
+            "create.before-prepare",
+            "create.before-store",
+            "create.after-store",
+            "create.after-keys",
+            "tick.before-note",
+            "tick.after-note",
+            "tick.before-note:2",
+            "tick.after-note:2",
+            "anchor.before-call",
+            "anchor.after-call",
+            "launch.before-call",
+            "launch.after-call",
+            "launch.before-call:2",
+            "launch.after-call:2",
+        ],
+    ),
+    (Doing::Update, &["update.before-store", "update.after-store", "drain.after-call"]),
+    (
+        Doing::Grow,
+        &[
+            "scale.before-store",
+            "scale.after-store",
+            "tick.before-note",
+            "tick.after-note",
+            "launch.before-call",
+            "launch.after-call",
+        ],
+    ),
+    (
+        Doing::Shrink,
+        &[
+            "scale.after-store",
+            "tick.before-note",
+            "tick.after-note",
+            "drain.before-call",
+            "drain.after-call",
+            "tick.after-note:2",
+            "remove.before-call",
+            "remove.after-call",
+        ],
+    ),
+    (
+        Doing::Delete,
+        &[
+            "delete.before-store",
+            "delete.after-store",
+            "remove-anchor.before-call",
+            "remove-anchor.after-call",
+            "tick.before-forget",
+            "tick.after-forget",
+        ],
+    ),
+];
+
+/// Does it, and has the controller die once at `failpoint`. Returns whether it died.
+#[cfg(feature = "failpoints")]
+fn crash(home: &Home, doing: Doing, failpoint: &str) -> bool {
+    let mark = home.path("died");
+    let _ = fs::remove_file(&mark);
+    let (name, target) = ("demo", target(doing));
+    if !matches!(doing, Doing::Create) {
+        home.create(name, TWO);
+        home.ok(&["controller", "stop"]);
+    }
+    let mut command = perform(home, doing);
+    command.env("CREWCALL_FAILPOINT", failpoint).env("CREWCALL_FAILPOINT_MARK", &mark);
+    let outcome = run(command);
+    assert!(outcome.signal().is_none(), "the command itself lives: {}", outcome.stderr);
+    if outcome.code != Some(0) {
+        eprintln!("{doing:?} {failpoint}: {}", outcome.stderr.trim_end());
+        assert!(outcome.stderr.contains("\nhint: "), "no next step: {}", outcome.stderr);
+    }
+    let died = mark.exists();
+    // Whatever was said: the same command again comes to the same end.
+    match doing {
+        Doing::Delete => drop(home.ok(&["delete", name, "--ignore-not-found"])),
+        _ => drop(run(perform(home, doing)).ok()),
+    }
+    if let Some(count) = target {
+        until("a cluster at rest", || (home.view(name)["phase"] == "Ready").then_some(()));
+        computes(home, name, count);
+        assert_eq!(home.view(name)["nodes"].as_array().unwrap().len(), count + 1);
+        home.host_of(name);
+        home.ok(&["delete", name]);
+    }
+    // What a dead controller had prepared ends by itself, later; that is looked at in the end.
+    assert!(home.hosts().values().all(Option::is_none), "{:?}", home.hosts());
+    assert_eq!(fs::read_dir(home.path("state/clusters")).unwrap().count(), 0);
+    home.ok(&["controller", "stop"]);
+    died
+}
+
+#[cfg(feature = "failpoints")]
+fn target(doing: Doing) -> Option<usize> {
+    match doing {
+        Doing::Create | Doing::Update => Some(2),
+        Doing::Grow => Some(3),
+        Doing::Shrink => Some(1),
+        Doing::Delete => None,
+    }
+}
+
+#[cfg(feature = "failpoints")]
+fn perform(home: &Home, doing: Doing) -> Command {
+    match doing {
+        Doing::Create => home.crewcall(&["create", "-f", home.document("demo", TWO).to_str().unwrap()]),
+        Doing::Update => {
+            let document = home.document("demo", "workers: {replicas: 2, memory: 900MiB}");
+            home.crewcall(&["create", "-f", document.to_str().unwrap()])
+        }
+        Doing::Grow => home.crewcall(&["scale", "demo", "3"]),
+        Doing::Shrink => home.crewcall(&["scale", "demo", "1"]),
+        Doing::Delete => home.crewcall(&["delete", "demo"]),
+    }
+}
+
+#[cfg(feature = "failpoints")]
+fn dies_at_each(which: fn(Doing) -> bool) {
+    with_home(|home| {
+        for (doing, failpoints) in CRASHES {
+            if !which(doing) {
+                continue;
+            }
+            for failpoint in failpoints {
+                assert!(crash(home, doing, failpoint), "{doing:?} never passes {failpoint}");
+                eprintln!("{doing:?} survives the death of the controller at {failpoint}");
+            }
+        }
+    });
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_create_survives_the_death_of_the_controller_at_every_failpoint() {
+    dies_at_each(|doing| matches!(doing, Doing::Create));
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn an_update_and_a_scaling_survive_the_death_of_the_controller_at_every_failpoint() {
+    dies_at_each(|doing| matches!(doing, Doing::Update | Doing::Grow | Doing::Shrink));
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_delete_survives_the_death_of_the_controller_at_every_failpoint() {
+    dies_at_each(|doing| matches!(doing, Doing::Delete));
+}
+
+#[test]
+fn clusters_outlive_their_controller_and_the_next_one_looks_after_them() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        let (host, before) = (home.host_of("demo"), workers(home, "demo"));
+        kill_9(home.controller().unwrap());
+        // Nobody looks after it now, and it computes.
+        home.ok(&["scale", "demo", "3"]);
+        assert_eq!(home.host_of("demo"), host);
+        let after = workers(home, "demo");
+        assert!(before.iter().all(|worker| after.contains(worker)), "{before:?} live on: {after:?}");
+        computes(home, "demo", 3);
+    });
+}
+
+#[test]
+fn a_host_that_is_killed_takes_its_processes_along_and_the_cluster_comes_back() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        let (host, before) = (home.host_of("demo"), workers(home, "demo"));
+        kill_9(host);
+        for worker in before {
+            until("the end of a worker without a host", || {
+                (!fs::exists(format!("/proc/{}", worker.as_raw_nonzero())).unwrap()).then_some(())
+            });
+        }
+        until("another host", || {
+            home.hosts().iter().find(|(pid, name)| {
+                name.as_deref() == Some("demo") && **pid != host.as_raw_nonzero().get()
+            })?;
+            (home.view("demo")["phase"] == "Ready").then_some(())
+        });
+        computes(home, "demo", 2);
+        let events = home.ok(&["events", "demo"]);
+        assert!(events.contains("all results are lost"), "{events}");
+    });
+}
+
+#[test]
+fn a_cluster_that_lost_host_and_controller_says_that_it_needs_its_caller() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        let host = home.host_of("demo");
+        kill_9(home.controller().unwrap());
+        kill_9(host);
+        let condition = home.until_condition("demo", "Degraded", "True");
+        assert_eq!(condition["reason"], "CredentialsNeeded", "{condition}");
+        assert!(condition["message"].as_str().unwrap().contains("create"), "{condition}");
+        home.create("demo", TWO);
+        computes(home, "demo", 2);
+    });
+}
+
+#[test]
+fn a_worker_that_is_killed_is_replaced() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        let before = workers(home, "demo");
+        kill_9(before[0]);
+        until("a new worker", || {
+            let nodes = home.view("demo")["nodes"].clone();
+            let names: Vec<_> = nodes.as_array()?.iter().filter(|node| node["state"] == "Ready").collect();
+            (names.len() == 3 && names.iter().any(|node| node["name"].as_str().unwrap().ends_with("-1")))
+                .then_some(())
+        });
+        computes(home, "demo", 2);
+        let events = home.ok(&["events", "demo"]);
+        assert!(events.contains("signal 9"), "the cause is on record: {events}");
+    });
+}
+
+#[test]
+fn a_scheduler_that_is_killed_is_replaced_with_all_its_workers_and_the_loss_is_said() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        let endpoint = home.view("demo")["endpoint"].clone();
+        kill_9(scheduler(home, "demo"));
+        until("another scheduler", || {
+            let view = home.view("demo");
+            (view["phase"] == "Ready" && view["endpoint"] != endpoint).then_some(())
+        });
+        computes(home, "demo", 2);
+        let events = home.ok(&["events", "demo"]);
+        assert!(events.contains("SchedulerLost") && events.contains("results"), "{events}");
+    });
+}
+
+#[test]
+fn a_fork_server_that_is_killed_is_started_anew_and_no_worker_notices() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        let before = workers(home, "demo");
+        kill_9(fork_server(home, home.host_of("demo")));
+        home.ok(&["scale", "demo", "3"]);
+        let after = workers(home, "demo");
+        assert!(before.iter().all(|worker| after.contains(worker)), "{before:?} live on: {after:?}");
+        computes(home, "demo", 3);
+    });
+}
+
+/// The Python process that is a host's first child.
+fn fork_server(home: &Home, host: Pid) -> Pid {
+    let host = host.as_raw_nonzero().get();
+    let parent = |pid: i32| -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let children = home.processes().into_iter().filter(|(pid, _)| parent(*pid) == Some(host));
+    let first = children.filter(|(_, command)| command.contains("crewcall_fork_server")).map(|(pid, _)| pid);
+    Pid::from_raw(first.min().expect("a fork server")).unwrap()
+}
+
+#[test]
+fn a_command_that_is_killed_while_it_creates_leaves_a_cluster_that_is_looked_after() {
+    with_home(|home| {
+        let document = home.document("demo", TWO);
+        let arguments = ["create", "-f", document.to_str().unwrap()];
+        let mut creating = start(home.crewcall(&arguments));
+        creating.until_printed("starting ");
+        kill_9(creating.pid());
+        assert_eq!(creating.end().signal(), Some(9));
+        home.ok(&arguments);
+        computes(home, "demo", 2);
+    });
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_and_says_that_the_cluster_goes_on() {
+    with_home(|home| {
+        let document = home.document("demo", TWO);
+        let mut creating = start(home.crewcall(&["create", "-f", document.to_str().unwrap()]));
+        creating.until_printed("starting ");
+        kill_process(creating.pid(), Signal::INT).unwrap();
+        let said = creating.end().fails(130);
+        assert!(said.contains("interrupted: cluster demo goes on being created"), "{said}");
+        assert!(said.contains("hint: `crewcall delete demo` ends it"), "{said}");
+        until("the cluster that goes on being created", || {
+            let outcome = home.run(&["get", "demo", "-o", "json"]);
+            (outcome.code == Some(0) && outcome.stdout.contains("\"phase\": \"Ready\"")).then_some(())
+        });
+        computes(home, "demo", 2);
+    });
+}
+
+#[test]
+fn a_controller_that_is_killed_again_and_again_leaves_nothing_and_doubles_nothing() {
+    with_home(|home| {
+        let document = home.document("demo", TWO);
+        let mut creating = start(home.crewcall(&["create", "-f", document.to_str().unwrap()]));
+        let (mut lines, mut deaths) = (0, 0);
+        while deaths < 5 {
+            let more = until("news of the create", || {
+                let now = creating.stderr().lines().count();
+                (now > lines || creating.has_ended()).then_some(now)
+            });
+            if creating.has_ended() {
+                break;
+            }
+            lines = more;
+            if let Some(controller) = home.controller() {
+                kill_9(controller);
+                deaths += 1;
+            }
+        }
+        assert!(deaths >= 2, "it was over after {deaths} deaths");
+        drop(creating.end());
+        home.ok(&["create", "-f", document.to_str().unwrap()]);
+        computes(home, "demo", 2);
+        home.host_of("demo");
+    });
+}
