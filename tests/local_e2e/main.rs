@@ -13,6 +13,8 @@ mod context;
 mod crashes;
 mod crowd;
 mod editing;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod reading;
 mod refusals;
 mod scaling;
