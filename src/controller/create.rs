@@ -139,6 +139,7 @@ impl Fleet {
             self.tools.store.remove(&key).await?;
             return Err(error.into());
         }
+        failpoint("create.after-keys");
         self.add(record, Some(caller.environment), Standing::Ours);
         let member = self.existing(&key.name)?;
         let message = format!("cluster {} was asked for, uid {}", key.name, key.uid);
