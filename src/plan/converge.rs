@@ -27,8 +27,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl Planner<'_> {
     pub(super) fn converge(&mut self) {
+        self.note_names();
         if !self.anchored() {
-            self.note_names();
             return;
         }
         let scheduler = GroupName::scheduler();
@@ -118,7 +118,6 @@ impl Planner<'_> {
     fn remove_strays(&mut self) {
         let mut ended = Vec::new();
         let mut alive = Vec::new();
-        self.note_names();
         let world = self.situation.world;
         for node in world.nodes.iter().filter(|node| node.id.cluster == *self.situation.record.name()) {
             let entry = self.entry(&node.id.group, node.id.slot);
