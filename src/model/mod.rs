@@ -25,4 +25,4 @@ pub use ledger::{
     Stage,
 };
 pub use node::{NodeId, Role};
-pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode};
+pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode, Origin};

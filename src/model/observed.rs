@@ -36,12 +36,26 @@ pub struct ObservedNode {
     pub template: TemplateHash,
     /// Whether it runs.
     pub state: NodeState,
+    /// Who had it started.
+    #[serde(default)]
+    pub origin: Origin,
     /// Where it listens; for a scheduler, the endpoint of the cluster.
     pub address: Option<String>,
     /// The link to its dashboard.
     pub dashboard: Option<String>,
     /// The last lines of its log, when it has ended.
     pub last_log: Vec<String>,
+}
+
+/// Who had a node started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// A plan.
+    #[default]
+    Planned,
+    /// A client, by asking for the restart of the slot's node before it; the provider did so at once.
+    ClientRestart,
 }
 
 /// Whether a node runs.

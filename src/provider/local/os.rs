@@ -87,6 +87,13 @@ fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// Memory that a process has in RAM, in bytes; pages that it shares with others count for each.
+pub fn resident_bytes(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages.saturating_mul(u64::try_from(rustix::param::page_size()).ok()?))
+}
+
 /// The command name, in parentheses, may contain anything; what follows it does not.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
@@ -286,6 +293,13 @@ mod tests {
         assert!(own.is_running());
         assert!(!earlier.is_running());
         assert!(!earlier.signal(Signal::KILL).unwrap());
+    }
+
+    #[test]
+    fn a_process_has_memory_while_it_exists() {
+        let own = ProcessId::own().unwrap();
+        assert!(resident_bytes(own.pid).unwrap() > 1 << 20);
+        assert_eq!(resident_bytes(-1), None);
     }
 
     #[test]

@@ -122,12 +122,15 @@ class Retirement(Enum):
     UNANSWERED = "unanswered"
 
 
-def drain_on_sigterm(server: Any, grace: float | None = None) -> None:
+def drain_on_sigterm(
+    server: Any, grace: float | None = None, report: Callable[[str], None] | None = None
+) -> None:
     """Make SIGTERM drain `server`, a Worker or a Nanny; to be called on its event loop.
 
     Args:
         server: A Worker or a Nanny, started or not.
         grace: Seconds from the signal to the end; None: ``CREWCALL_DRAIN_GRACE`` or 25.
+        report: Told, in one sentence, when not everything could be handed over; from any thread.
     """
     if getattr(server, "_crewcall_drain", None) is not None:
         return
@@ -136,7 +139,7 @@ def drain_on_sigterm(server: Any, grace: float | None = None) -> None:
         return
     if grace is None:
         grace = _grace_of_environment()
-    drain = (NannyDrain if _is_a(server, "Nanny") else WorkerDrain)(server, grace)
+    drain = (NannyDrain if _is_a(server, "Nanny") else WorkerDrain)(server, grace, report)
     server._crewcall_drain = drain
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drain.begin)
 
@@ -153,9 +156,10 @@ def _grace_of_environment() -> float:
 class Drain:
     """One stop of one server, bounded by its grace."""
 
-    def __init__(self, server: Any, grace: float) -> None:
+    def __init__(self, server: Any, grace: float, report: Callable[[str], None] | None = None) -> None:
         self.server = server
         self.grace = grace
+        self.report = report or (lambda lost: None)
         self._task: asyncio.Future[None] | None = None
         self._begun = 0.0
 
@@ -164,13 +168,21 @@ class Drain:
         if self._task is None:
             self._begun = time.monotonic()
             # The last resort when the event loop is blocked.
-            last_resort = threading.Timer(self.grace, os._exit, (DRAIN_NOT_CLEAN,))
+            last_resort = threading.Timer(self.grace, self._cut_off)
             last_resort.daemon = True
             last_resort.start()
             self._task = asyncio.ensure_future(self._run())
 
+    def _cut_off(self) -> None:
+        with contextlib.suppress(Exception):
+            self.report(f"told to stop, it had not handed everything over after {self.grace:g} s")
+        os._exit(DRAIN_NOT_CLEAN)
+
     async def _run(self) -> None:
         clean = await self._drained()
+        if not clean:
+            with contextlib.suppress(Exception):
+                self.report(f"told to stop, it could not hand everything over: {self.left_over()}")
         closing = asyncio.ensure_future(self.close())
         try:
             # Dask may wait here for threads that never end, or for a scheduler that never was.
@@ -254,6 +266,10 @@ class Drain:
         """Return whether it is known that nothing can be lost."""
         raise NotImplementedError
 
+    def left_over(self) -> str:
+        """Return what is still here, for a person."""
+        raise NotImplementedError
+
     async def busy(self) -> bool:
         """Return whether tasks run."""
         raise NotImplementedError
@@ -279,6 +295,17 @@ class WorkerDrain(Drain):
         """Return whether there is no result, no actor and no running task."""
         state = self.server.state
         return not self.server.data and not state.actors and not state.all_running_tasks
+
+    def left_over(self) -> str:
+        """Return what is still here, whether others have it too or not."""
+        state = self.server.state
+        counts = (
+            (len(self.server.data), "result"),
+            (len(state.actors), "actor"),
+            (len(state.all_running_tasks), "running task"),
+        )
+        held = [f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts if count]
+        return "it still had " + ", ".join(held) if held else "its scheduler did not answer"
 
     async def busy(self) -> bool:
         """Return whether a thread is occupied, by seceded tasks too."""
@@ -322,6 +349,10 @@ class NannyDrain(Drain):
     def holds_nothing(self) -> bool:
         """Return False: the nanny does not know."""
         return False
+
+    def left_over(self) -> str:
+        """Return that the nanny does not know."""
+        return "what its worker still had is not known"
 
     async def busy(self) -> bool:
         """Return whether the worker has a call stack."""

@@ -87,6 +87,29 @@ pub enum Event {
         /// Why not.
         reason: Option<String>,
     },
+    /// A worker is registered with its scheduler.
+    Registered {
+        /// Which.
+        node: NodeName,
+    },
+    /// What a worker may use, for whoever poses as its nanny.
+    Memory {
+        /// Which.
+        node: NodeName,
+        /// In bytes.
+        limit: u64,
+        /// The part of the limit beyond which it is to be killed.
+        terminate: f64,
+        /// Seconds between two looks.
+        interval: f64,
+    },
+    /// A worker was told to stop, and could not hand everything over.
+    Drained {
+        /// Which.
+        node: NodeName,
+        /// What happened, for a person.
+        lost: String,
+    },
     /// A node could not start.
     Failed {
         /// Which.

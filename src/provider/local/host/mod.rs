@@ -7,11 +7,16 @@ mod claimed;
 mod connections;
 mod fork_server;
 mod fork_servers;
+mod memory;
+mod nannies;
+mod node;
 mod node_logs;
 pub mod protocol;
+mod restarts;
 mod run;
 mod service;
 mod startup;
 mod state;
+mod wishes;
 
 pub use run::{HostArguments, HostError, run_host};

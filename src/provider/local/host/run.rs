@@ -146,7 +146,10 @@ async fn serve(started: Started) -> Result<(), HostError> {
         .map_err(|error| HostError::io("listen on", &socket, &error))?;
     let (inputs, mut input) = mpsc::channel(64);
     let (events, mut event) = mpsc::channel(1024);
-    let channels = Channels { connections: Connections::new(inputs), events };
+    let (wishes, mut wished) = mpsc::channel(64);
+    let (condemned, mut condemned_one) = mpsc::channel(64);
+    let connections = Connections::new(inputs);
+    let channels = Channels { connections, events, wishes, condemned };
     let mut service = Service::new(started.own, started.fork_server, channels, Instant::now());
     service.start_fork_server();
     loop {
@@ -162,6 +165,8 @@ async fn serve(started: Started) -> Result<(), HostError> {
             },
             Some(input) = input.recv() => service.input(input),
             Some(event) = event.recv() => service.event(event),
+            Some(wished) = wished.recv() => service.wish(wished),
+            Some(condemned) = condemned_one.recv() => service.condemn(condemned),
             _ = child.recv() => service.reap(),
             _ = hangup.recv() => {
                 match startup::listen(&socket).map(UnixListener::from_std) {

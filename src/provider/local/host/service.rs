@@ -13,6 +13,9 @@ use super::{
     connections::{ConnectionId, Connections, Input},
     fork_server::{Event, ForkServerPlan, FromForkServer},
     fork_servers::{ForkServerEnd, ForkServers},
+    memory::{Condemned, MemoryWatch},
+    nannies::{Nannies, Wished, needs_nanny},
+    node::{Admission, Budget, Deed, End},
     node_logs,
     protocol::{
         Answer, Claim, FromHost, Hello, HostFailure, HowToStop, NodeLaunch, PROTOCOL, Readiness, Refusal,
@@ -20,9 +23,13 @@ use super::{
     },
     run::{HostError, wall_clock},
     startup::Own,
-    state::{Admission, Deed, End, Nodes},
+    state::Nodes,
+    wishes::Waiters,
 };
-use crate::{model::NodeName, provider::ErrorKind};
+use crate::{
+    model::{NodeName, Origin},
+    provider::ErrorKind,
+};
 
 /// How often the length of logs is looked at while nodes live.
 const LOG_CHECK: Duration = Duration::from_secs(10);
@@ -43,13 +50,20 @@ pub struct Channels {
     pub connections: Connections,
     /// From fork servers.
     pub events: mpsc::Sender<FromForkServer>,
+    /// From those who take the host for a nanny.
+    pub wishes: mpsc::Sender<Wished>,
+    /// Of workers that are beyond their memory.
+    pub condemned: mpsc::Sender<Condemned>,
 }
 
 /// A host's whole state.
 pub struct Service {
     own: Own,
-    claimed: Option<Claimed>,
-    nodes: Nodes,
+    pub(super) claimed: Option<Claimed>,
+    pub(super) nodes: Nodes,
+    pub(super) nannies: Nannies,
+    pub(super) waiters: Waiters,
+    pub(super) memory: MemoryWatch,
     told_revision: u64,
     connections: Connections,
     /// Who waits for readiness, with the request's number.
@@ -66,6 +80,9 @@ impl Service {
             own,
             claimed: None,
             nodes: Nodes::default(),
+            nannies: Nannies::new(channels.wishes),
+            waiters: Waiters::default(),
+            memory: MemoryWatch::new(channels.condemned),
             told_revision: 0,
             connections: channels.connections,
             waiting: Vec::new(),
@@ -171,7 +188,7 @@ impl Service {
             if self.nodes.knows(&node) {
                 continue;
             }
-            match self.admission(launch) {
+            match self.admission(launch, Origin::Planned) {
                 Ok(admission) => self.nodes.admit(admission),
                 Err(failure) => refusals.push(Refusal { node, failure }),
             }
@@ -179,14 +196,19 @@ impl Service {
         refusals
     }
 
-    fn admission(&mut self, launch: NodeLaunch) -> Result<Admission, HostFailure> {
+    /// What is needed to start a node, its nanny included.
+    pub(super) fn admission(&mut self, launch: NodeLaunch, origin: Origin) -> Result<Admission, HostFailure> {
         let Some(claimed) = &self.claimed else {
             return Err(HostFailure::new(
                 ErrorKind::Conflict,
                 format!("host {} is a spare", self.own.record.id),
             ));
         };
-        claimed.admission(launch, &mut self.own.record, &self.own.paths)
+        let mut nanny = None;
+        if needs_nanny(&launch) {
+            nanny = Some(self.nannies.open(&launch.id.name(), claimed.uid(), launch.tls.as_ref())?);
+        }
+        claimed.admission(launch, nanny, origin, &mut self.own.record, &self.own.paths)
     }
 
     fn remove(&mut self, nodes: &[NodeName], how: HowToStop) {
@@ -237,6 +259,11 @@ impl Service {
                 tracing::info!(%node, reason, "has no dashboard");
                 self.nodes.without_dashboard(&node);
             }
+            Event::Memory { node, limit, terminate, interval } => {
+                self.nodes.set_budget(&node, Budget::new(limit, terminate, interval));
+            }
+            Event::Registered { node } => self.waiters.registered(&node),
+            Event::Drained { node, lost } => self.nodes.failed(&node, lost),
             Event::Failed { node, error } => self.nodes.failed(&node, error),
             Event::Ready { .. } | Event::Unusable { .. } | Event::Dashboard { .. } | Event::Unknown => {}
         }
@@ -278,6 +305,7 @@ impl Service {
         for root in &self.own.record.scratch {
             remove_in_background(root.join(name.as_str()));
         }
+        self.follow_end(&name);
     }
 
     /// When there is something to do though nothing happened.
@@ -286,6 +314,7 @@ impl Service {
             self.nodes.next_deadline().map(Instant::from_std),
             self.lonely_since.filter(|_| self.claimed.is_none()).map(|since| since + self.own.spare_life),
             self.next_log_check,
+            self.memory.next_look(),
             self.fork_servers.restart_at(),
         ]
         .into_iter()
@@ -301,6 +330,7 @@ impl Service {
             tracing::info!("no controller wants this spare");
             return Next::End;
         }
+        self.look_at_memory(now);
         for deed in self.nodes.overdue(now.into_std()) {
             do_deed(deed);
         }
@@ -341,10 +371,12 @@ impl Service {
         }
         if self.told_revision != self.nodes.revision() {
             self.told_revision = self.nodes.revision();
+            self.nannies.retain(|node| self.nodes.is_alive(node));
             self.connections.tell(&FromHost::Changed);
         }
         let now = Instant::now();
         self.lonely_since = if self.connections.is_served() { None } else { self.lonely_since.or(Some(now)) };
+        self.plan_memory_look(now);
         self.next_log_check =
             if self.nodes.any_alive() { self.next_log_check.or(Some(now + LOG_CHECK)) } else { None };
     }
@@ -388,7 +420,8 @@ impl Service {
     }
 }
 
-fn do_deed(deed: Deed) {
+/// Does it.
+pub(super) fn do_deed(deed: Deed) {
     match deed {
         Deed::Kill(process) => {
             process.kill_group();
