@@ -22,6 +22,10 @@ const UNSEEN: Duration = Duration::from_secs(30);
 /// A node that ends by itself, and well, before it has lived so long counts as failed all the same.
 const TOO_SHORT: Duration = Duration::from_secs(10);
 
+/// A row of failures grows no longer by workers that had registered: what they are made from works, and Dask gives a task
+/// up that keeps killing them. The next try is then after 4 s at most.
+const LONGEST_AFTER_WORK: u32 = 4;
+
 impl Planner<'_> {
     /// Brings the ledger of a group up to what is seen.
     pub(super) fn settle(&mut self, group: &GroupName) {
@@ -190,6 +194,14 @@ impl Planner<'_> {
         } else if id.group.is_scheduler() && entry.stage == Stage::Registered {
             let message = format!("the scheduler {id} is gone ({how}); all results in the cluster are lost");
             self.report(id, EventKind::SchedulerLost, message, last_log);
+        } else if exit.is_some_and(Exit::is_unclean_drain) && entry.stage == Stage::Registered {
+            self.event(
+                Severity::Warning,
+                EventKind::ResultsLost,
+                Some(id.name()),
+                format!("{id} ended: {how}"),
+            );
+            self.vacate(id);
         } else if clean && entry.stage == Stage::Registered && later(entry.since, TOO_SHORT) <= self.now() {
             let message =
                 format!("{id} ended by itself (retired by a client, or at the end of its lifetime)");
@@ -241,8 +253,20 @@ impl Planner<'_> {
             }
         }
         self.event(Severity::Warning, kind, Some(id.name()), text);
+        let before = self.streak(&id.group);
         self.count_failure(&id.group, Some(id.name()), message);
+        let worked = self.entry(&id.group, id.slot).is_some_and(|entry| entry.stage == Stage::Registered);
+        if worked && !id.group.is_scheduler() {
+            let longest = before.max(LONGEST_AFTER_WORK);
+            if let Some(ledger) = self.ledger.groups.get_mut(&id.group) {
+                ledger.failures.streak = ledger.failures.streak.min(longest);
+            }
+        }
         self.vacate(id);
+    }
+
+    fn streak(&self, group: &GroupName) -> u32 {
+        self.ledger.groups.get(group).map_or(0, |ledger| ledger.failures.streak)
     }
 
     /// Empties a node's slot; a node that still exists is from now on one too many.

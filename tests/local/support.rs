@@ -12,7 +12,7 @@ use std::{
 use crewcall::{
     engine::{
         Launch,
-        dask::{DaskLaunch, DaskRole, SchedulerArguments, WorkerArguments},
+        dask::{DaskLaunch, DaskRole, Nanny, SchedulerArguments, WorkerArguments},
     },
     model::{
         CallerContext, CallerEnvironment, ClusterKey, ClusterUid, Incarnation, Interpreter, NodeId,
@@ -285,6 +285,7 @@ pub fn worker(cluster: &ClusterKey, slot: u32, scheduler: &str, identity: Arc<Id
         preload: Vec::new(),
         death_timeout: 60.0,
         drain_grace: 25.0,
+        nanny: Nanny::Posed,
     });
     request(id, role, identity)
 }

@@ -6,4 +6,4 @@ pub mod python;
 pub mod rpc;
 
 pub use engine::DaskEngine;
-pub use launch::{DaskLaunch, DaskRole, SchedulerArguments, WorkerArguments};
+pub use launch::{DaskLaunch, DaskRole, Nanny, SchedulerArguments, WorkerArguments};

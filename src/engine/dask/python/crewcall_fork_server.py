@@ -51,8 +51,6 @@ Events of a node:
   nanny of its own, unless its configuration forbids: whoever poses as its nanny is to look every ``interval``
   seconds, and to kill it above that part of ``limit`` bytes.
 - ``{"event": "registered", "node"}`` of a worker, once its scheduler knows it.
-- ``{"event": "drained", "node", "lost": str}`` of a worker that was told to stop and could not hand everything
-  over; it then exits with 76.
 - ``{"event": "failed", "node", "error": str, "traceback": str}`` when it could not start; it then exits with
   1.
 
@@ -149,7 +147,7 @@ class Events:
 def encode_event(event: dict[str, Any]) -> bytes:
     """Return `event` as a line of at most `EVENT_LIMIT` bytes; long texts lose their beginning."""
     line = json.dumps(event).encode() + b"\n"
-    for field in ("traceback", "error", "reason", "lost"):
+    for field in ("traceback", "error", "reason"):
         excess = len(line) - EVENT_LIMIT
         if excess <= 0:
             break
@@ -495,12 +493,13 @@ async def _serve_worker(launch: Launch, events: Events) -> int:
         dashboard=False,
     )
     # SIGTERM must mean a drain from the first moment on.
-    crewcall_preload.drain_on_sigterm(worker, arguments["drain_grace"], _loss_report(launch, events))
+    crewcall_preload.drain_on_sigterm(worker, grace=arguments["drain_grace"])
     budget = _memory_budget(worker)
     if budget is not None:
         events.send("memory", node=launch.node, **budget)
     await worker
     events.send("registered", node=launch.node)
+    events.close()
     await worker.finished()
     return 0
 
@@ -526,15 +525,12 @@ async def _serve_nanny(launch: Launch, events: Events) -> int:
         security=_security(launch.tls),
         dashboard=False,
     )
-    crewcall_preload.drain_on_sigterm(nanny, arguments["drain_grace"], _loss_report(launch, events))
+    crewcall_preload.drain_on_sigterm(nanny, grace=arguments["drain_grace"])
     await nanny
     events.send("registered", node=launch.node)
+    events.close()
     await nanny.finished()
     return 0
-
-
-def _loss_report(launch: Launch, events: Events) -> Any:
-    return lambda lost: events.send("drained", node=launch.node, lost=lost)
 
 
 def _memory_budget(worker: Any) -> dict[str, Any] | None:

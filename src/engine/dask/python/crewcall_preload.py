@@ -64,6 +64,9 @@ DEFAULT_GRACE = 25.0
 CLOSE_RESERVE = 3.0
 """Seconds of the grace that are kept for closing connections."""
 
+CONFESSION = 1.0
+"""Seconds in which to tell the nanny what was lost."""
+
 NO_RECIPIENT_WAIT = 3.0
 """Seconds to wait for a worker that can take the data."""
 
@@ -122,15 +125,12 @@ class Retirement(Enum):
     UNANSWERED = "unanswered"
 
 
-def drain_on_sigterm(
-    server: Any, grace: float | None = None, report: Callable[[str], None] | None = None
-) -> None:
+def drain_on_sigterm(server: Any, grace: float | None = None) -> None:
     """Make SIGTERM drain `server`, a Worker or a Nanny; to be called on its event loop.
 
     Args:
         server: A Worker or a Nanny, started or not.
         grace: Seconds from the signal to the end; None: ``CREWCALL_DRAIN_GRACE`` or 25.
-        report: Told, in one sentence, when not everything could be handed over; from any thread.
     """
     if getattr(server, "_crewcall_drain", None) is not None:
         return
@@ -139,7 +139,7 @@ def drain_on_sigterm(
         return
     if grace is None:
         grace = _grace_of_environment()
-    drain = (NannyDrain if _is_a(server, "Nanny") else WorkerDrain)(server, grace, report)
+    drain = (NannyDrain if _is_a(server, "Nanny") else WorkerDrain)(server, grace)
     server._crewcall_drain = drain
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drain.begin)
 
@@ -156,10 +156,9 @@ def _grace_of_environment() -> float:
 class Drain:
     """One stop of one server, bounded by its grace."""
 
-    def __init__(self, server: Any, grace: float, report: Callable[[str], None] | None = None) -> None:
+    def __init__(self, server: Any, grace: float) -> None:
         self.server = server
         self.grace = grace
-        self.report = report or (lambda lost: None)
         self._task: asyncio.Future[None] | None = None
         self._begun = 0.0
 
@@ -168,21 +167,16 @@ class Drain:
         if self._task is None:
             self._begun = time.monotonic()
             # The last resort when the event loop is blocked.
-            last_resort = threading.Timer(self.grace, self._cut_off)
+            last_resort = threading.Timer(self.grace, os._exit, (DRAIN_NOT_CLEAN,))
             last_resort.daemon = True
             last_resort.start()
             self._task = asyncio.ensure_future(self._run())
-
-    def _cut_off(self) -> None:
-        with contextlib.suppress(Exception):
-            self.report(f"told to stop, it had not handed everything over after {self.grace:g} s")
-        os._exit(DRAIN_NOT_CLEAN)
 
     async def _run(self) -> None:
         clean = await self._drained()
         if not clean:
             with contextlib.suppress(Exception):
-                self.report(f"told to stop, it could not hand everything over: {self.left_over()}")
+                await asyncio.wait_for(self.confess(), CONFESSION)
         closing = asyncio.ensure_future(self.close())
         try:
             # Dask may wait here for threads that never end, or for a scheduler that never was.
@@ -266,9 +260,8 @@ class Drain:
         """Return whether it is known that nothing can be lost."""
         raise NotImplementedError
 
-    def left_over(self) -> str:
-        """Return what is still here, for a person."""
-        raise NotImplementedError
+    async def confess(self) -> None:
+        """Tell whoever can be told what is still here."""
 
     async def busy(self) -> bool:
         """Return whether tasks run."""
@@ -295,6 +288,13 @@ class WorkerDrain(Drain):
         """Return whether there is no result, no actor and no running task."""
         state = self.server.state
         return not self.server.data and not state.actors and not state.all_running_tasks
+
+    async def confess(self) -> None:
+        """Log what is still here, and tell the nanny: a host that poses as one has it shown as an event."""
+        text = f"told to stop, it could not hand everything over: {self.left_over()}"
+        logger.warning("%s", text)
+        if self.server.nanny:
+            await self.server.rpc(self.server.nanny).crewcall_drained(lost=text)
 
     def left_over(self) -> str:
         """Return what is still here, whether others have it too or not."""
@@ -349,10 +349,6 @@ class NannyDrain(Drain):
     def holds_nothing(self) -> bool:
         """Return False: the nanny does not know."""
         return False
-
-    def left_over(self) -> str:
-        """Return that the nanny does not know."""
-        return "what its worker still had is not known"
 
     async def busy(self) -> bool:
         """Return whether the worker has a call stack."""

@@ -9,11 +9,14 @@ use rmpv::Value;
 
 use super::codec;
 
+/// Characters of a note that are kept.
+const LONGEST_NOTE: usize = 1000;
+
 /// How long a restart may take when whoever asks does not say.
 const RESTART_BOUND: Duration = Duration::from_secs(30);
 
 /// What a worker, its scheduler or a client through the scheduler wants of the worker's nanny.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NannyWish {
     /// End the process at once and start another. Answered with [`NannyAnswer::Nothing`] when the old one has ended:
     /// the scheduler counts workers by itself. `Client.restart` of all versions, `Client.restart_workers` since 2024.2.
@@ -29,6 +32,8 @@ pub enum NannyWish {
     LetGo,
     /// End the worker, with the time to hand its data over, for good. Answered at once.
     Terminate,
+    /// Remember this of the worker's end, for a person: it could not hand everything over. Said by our own preload.
+    Note(String),
     /// The newest lines of the nanny's log.
     Logs {
         /// How many; `None`: all that there are.
@@ -78,6 +83,10 @@ pub(super) fn understand(message: &Value) -> NannyRequest {
         "restart" => Ask::Wish(NannyWish::Restart { within: bound(message) }),
         "close_gracefully" => Ask::Wish(NannyWish::LetGo),
         "terminate" => Ask::Wish(NannyWish::Terminate),
+        "crewcall_drained" => {
+            let lost = codec::field(message, "lost").and_then(Value::as_str).unwrap_or_default();
+            Ask::Wish(NannyWish::Note(lost.chars().take(LONGEST_NOTE).collect()))
+        }
         "get_logs" => {
             let count = codec::field(message, "n").and_then(Value::as_u64);
             Ask::Wish(NannyWish::Logs { count: count.and_then(|count| usize::try_from(count).ok()) })
@@ -185,6 +194,13 @@ mod tests {
         let request = asked([("op", "close_gracefully".into()), ("reason", "scheduler-close".into())]);
         assert_eq!(request.ask, Ask::Wish(NannyWish::LetGo));
         assert_eq!(asked([("op", "terminate".into())]).ask, Ask::Wish(NannyWish::Terminate));
+    }
+
+    #[test]
+    fn what_a_worker_says_of_its_losses_is_kept_within_bounds() {
+        let said = |lost: &str| asked([("op", "crewcall_drained".into()), ("lost", lost.into())]).ask;
+        assert_eq!(said("2 results"), Ask::Wish(NannyWish::Note("2 results".to_owned())));
+        assert_eq!(said(&"ä".repeat(5000)), Ask::Wish(NannyWish::Note("ä".repeat(LONGEST_NOTE))));
     }
 
     #[test]

@@ -103,13 +103,6 @@ pub enum Event {
         /// Seconds between two looks.
         interval: f64,
     },
-    /// A worker was told to stop, and could not hand everything over.
-    Drained {
-        /// Which.
-        node: NodeName,
-        /// What happened, for a person.
-        lost: String,
-    },
     /// A node could not start.
     Failed {
         /// Which.

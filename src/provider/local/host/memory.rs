@@ -127,7 +127,7 @@ async fn tasks(launch: &NodeLaunch, cluster: &ClusterUid) -> Option<Vec<String>>
 fn reason(budget: Budget, resident: u64, tasks: Option<&[String]>) -> String {
     let tasks = match tasks {
         None => "its task is unknown".to_owned(),
-        Some([]) => "it ran no task".to_owned(),
+        Some([]) => "its scheduler knows of no task there".to_owned(),
         Some([task]) => format!("its task was {task}"),
         Some(tasks) => {
             let named: Vec<&str> = tasks.iter().take(MOST_TASKS).map(String::as_str).collect();
@@ -179,7 +179,7 @@ mod tests {
             "killed when it used 1.93 GiB, more than 95 % of its memory limit of 2.00 GiB; its task was hog-1"
         );
         assert!(said(None).ends_with("its task is unknown"));
-        assert!(said(Some(&[])).ends_with("it ran no task"));
+        assert!(said(Some(&[])).ends_with("its scheduler knows of no task there"));
         let many: Vec<String> = (0..5).map(|n| format!("t-{n}")).collect();
         assert!(said(Some(&many)).ends_with("its tasks were t-0, t-1, t-2 and 2 more"));
     }

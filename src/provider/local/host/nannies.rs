@@ -13,7 +13,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::protocol::{HostFailure, NodeLaunch, Tls};
+use super::{
+    super::build::OWN_NANNY,
+    protocol::{HostFailure, NodeLaunch, Tls},
+};
 use crate::{
     engine::dask::rpc::{CodecError, NannyAnswer, NannyWish, serve_nanny},
     model::{ClusterUid, NodeName, Role},
@@ -76,7 +79,7 @@ enum NannyError {
 /// Whether the host has to pose as the nanny of what is launched.
 pub fn needs_nanny(launch: &NodeLaunch) -> bool {
     launch.role() == Role::Worker
-        && launch.arguments.get("own_nanny").and_then(serde_json::Value::as_bool) != Some(true)
+        && launch.arguments.get(OWN_NANNY).and_then(serde_json::Value::as_bool) != Some(true)
 }
 
 impl Nannies {
@@ -187,19 +190,19 @@ impl Nanny {
     }
 
     async fn fulfil(&self, wish: NannyWish) -> NannyAnswer {
+        let restart = match wish {
+            NannyWish::Restart { within } => Some(within),
+            _ => None,
+        };
         let (answer, answered) = oneshot::channel();
         let gone = || NannyAnswer::Failed("the host of this worker is ending".to_owned());
         if self.wishes.send(Wished { node: self.node.clone(), wish, answer }).await.is_err() {
             return gone();
         }
-        let bound = match wish {
-            NannyWish::Restart { within } => within,
-            NannyWish::Kill | NannyWish::LetGo | NannyWish::Terminate | NannyWish::Logs { .. } => LONGEST_END,
-        };
-        match (timeout(bound, answered).await, wish) {
-            (Ok(answer), _) => answer.unwrap_or_else(|_| gone()),
-            (Err(_), NannyWish::Restart { .. }) => NannyAnswer::TimedOut,
-            (Err(_), _) => {
+        match timeout(restart.unwrap_or(LONGEST_END), answered).await {
+            Ok(answer) => answer.unwrap_or_else(|_| gone()),
+            Err(_) if restart.is_some() => NannyAnswer::TimedOut,
+            Err(_) => {
                 let bound = LONGEST_END.as_secs();
                 NannyAnswer::Failed(format!("{} was killed, and has not ended within {bound} s", self.node))
             }

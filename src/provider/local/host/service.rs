@@ -263,7 +263,6 @@ impl Service {
                 self.nodes.set_budget(&node, Budget::new(limit, terminate, interval));
             }
             Event::Registered { node } => self.waiters.registered(&node),
-            Event::Drained { node, lost } => self.nodes.failed(&node, lost),
             Event::Failed { node, error } => self.nodes.failed(&node, error),
             Event::Ready { .. } | Event::Unusable { .. } | Event::Dashboard { .. } | Event::Unknown => {}
         }

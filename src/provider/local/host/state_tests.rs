@@ -1,6 +1,7 @@
 //! A host's nodes, through what happens to them.
 
 use super::super::protocol::{HostNodeState, NodeLaunch};
+use super::super::{node::Budget, restarts::Restart};
 use super::*;
 use crate::model::{Incarnation, NodeId, Origin, Slot, TemplateHash};
 
@@ -121,4 +122,76 @@ fn what_a_lost_fork_server_did_not_start_ends_and_what_it_started_late_is_killed
     let late = admission(1).launch.id.name();
     assert_eq!(nodes.forked(&late, process(9), true), Some(Deed::Kill(process(9))));
     assert!(nodes.next_to_send(2).is_some());
+}
+
+fn restart(nodes: &mut Nodes, name: &NodeName) {
+    assert_eq!(nodes.restart(name), Restart::Kill(Deed::Kill(process(7))));
+}
+
+#[test]
+fn a_restart_ends_in_a_successor_under_the_next_name() {
+    let (mut nodes, name) = one_running();
+    restart(&mut nodes, &name);
+    assert!(nodes.successor(&name).is_none(), "it still runs");
+    assert_eq!(nodes.ended(7, end()), Some(name.clone()));
+    let successor = nodes.successor(&name).unwrap();
+    assert_eq!(successor.id.name().as_str(), "demo-workers-0-1");
+    assert_eq!(successor.arguments.get("name").unwrap(), "demo-workers-0-1");
+    nodes.admit(Admission { launch: successor, origin: Origin::ClientRestart, command: Vec::new() });
+    nodes.forget(&name);
+    let seen = nodes.observe("it waits");
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].id.incarnation, seen[0].origin), (Incarnation(1), Origin::ClientRestart));
+    // The controller asks for the same slot: it is filled.
+    let mut same = admission(0);
+    same.launch.id.incarnation = Incarnation(1);
+    nodes.admit(same);
+    assert_eq!(nodes.observe("it waits").len(), 1);
+}
+
+#[test]
+fn a_successor_never_takes_a_name_that_was_used() {
+    let (mut nodes, name) = one_running();
+    let mut next = admission(0);
+    next.launch.id.incarnation = Incarnation(1);
+    nodes.admit(next);
+    restart(&mut nodes, &name);
+    nodes.ended(7, end());
+    assert_eq!(nodes.successor(&name).unwrap().id.incarnation, Incarnation(2));
+}
+
+#[test]
+fn what_was_told_to_end_is_killed_and_not_restarted() {
+    let (mut nodes, name) = one_running();
+    nodes.remove(&name, HowToStop::Gently { grace: Duration::from_secs(25) }, Instant::now());
+    assert_eq!(nodes.restart(&name), Restart::KillForGood(Deed::Kill(process(7))));
+    nodes.ended(7, end());
+    assert!(nodes.successor(&name).is_none());
+
+    let (mut nodes, name) = one_running();
+    assert_eq!(nodes.let_go(&name), Some(process(7)));
+    assert_eq!(nodes.restart(&name), Restart::KillForGood(Deed::Kill(process(7))));
+    nodes.ended(7, end());
+    assert!(nodes.successor(&name).is_none());
+    assert_eq!(nodes.restart(&name), Restart::Gone);
+}
+
+#[test]
+fn a_removal_that_comes_before_the_end_wins_over_a_restart() {
+    let (mut nodes, name) = one_running();
+    restart(&mut nodes, &name);
+    nodes.remove(&name, HowToStop::Now, Instant::now());
+    nodes.ended(7, end());
+    assert!(nodes.successor(&name).is_none());
+    assert_eq!(states(&nodes), []);
+}
+
+#[test]
+fn memory_is_watched_while_a_worker_runs_and_judged_once() {
+    let (mut nodes, name) = one_running();
+    assert_eq!(nodes.budgets().count(), 0);
+    nodes.set_budget(&name, Budget::new(1 << 30, 0.95, 0.1));
+    assert_eq!(nodes.budgets().count(), 1);
+    assert!(nodes.exceed(&name).is_some());
+    assert_eq!(nodes.budgets().count(), 0);
 }

@@ -72,6 +72,10 @@ impl Service {
                 }
                 NannyAnswer::Nothing
             }
+            NannyWish::Note(lost) => {
+                self.nodes.failed(&node, lost);
+                NannyAnswer::Nothing
+            }
             NannyWish::Logs { count } => NannyAnswer::Logs(self.log_lines(&node, count)),
         };
         tell(Some(vec![answer]), &answered);
