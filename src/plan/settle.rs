@@ -156,14 +156,14 @@ impl Planner<'_> {
     }
 
     fn settle_registered(&mut self, id: &NodeId, entry: &SlotEntry) {
-        let now = self.now();
+        let (now, patience) = (self.now(), self.patience(&id.group));
         match (self.engine_sees(id), entry.unseen_since) {
             (Some(true), Some(_)) => self.with_entry(id, |entry| entry.unseen_since = None),
             (Some(false), None) => {
                 self.with_entry(id, |entry| entry.unseen_since = Some(now));
-                self.wake_in(UNSEEN);
+                self.wake_in(patience);
             }
-            (Some(false), Some(since)) if self.passed(since, UNSEEN) => {
+            (Some(false), Some(since)) if self.passed(since, patience) => {
                 let message =
                     format!("{id} runs, but its scheduler has not seen it since {since}; it is replaced");
                 self.failed(id, message, &[]);
@@ -171,6 +171,12 @@ impl Planner<'_> {
             }
             _ => {}
         }
+    }
+
+    /// How long a worker may be unseen. One with a nanny of its own may be starting anew, from nothing.
+    fn patience(&self, group: &GroupName) -> Duration {
+        let nanny = self.spec().group(group).is_some_and(|group| group.nanny);
+        if nanny { self.situation.facts.start_deadline.max(UNSEEN) } else { UNSEEN }
     }
 
     /// Whether the engine sees the node; `None` when it cannot be asked.

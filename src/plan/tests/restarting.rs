@@ -81,3 +81,17 @@ fn a_task_that_keeps_killing_workers_does_not_keep_them_away() {
     story.ends("workers-0-8", Some(5));
     assert!(story.plan().contains("the next try is in 4 s"));
 }
+
+#[test]
+fn a_worker_whose_own_nanny_restarts_it_has_the_time_of_a_start() {
+    let mut story = Story::of(1);
+    story.spec().workers.nanny = true;
+    story.settle();
+    let name = story.name("workers-0-0");
+    story.status().workers.clear();
+    story.plan();
+    story.after(59);
+    assert!(!story.plan().contains("has not seen it"));
+    story.after(2);
+    assert!(story.plan().contains(&format!("{name} runs, but its scheduler has not seen it")));
+}

@@ -13,9 +13,10 @@ use tokio::{
 
 use super::{
     super::os,
+    ending::do_deed,
     node::{Budget, Deed},
     protocol::NodeLaunch,
-    service::{Next, Service, do_deed},
+    service::{Next, Service},
 };
 use crate::{
     engine::dask::rpc::{Bounds, Credentials, SchedulerClient, Target},

@@ -5,6 +5,7 @@
 
 mod claimed;
 mod connections;
+mod ending;
 mod fork_server;
 mod fork_servers;
 mod memory;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::{
+    ending::do_deed,
     nannies::Wished,
     node::Deed,
     node_logs,
     restarts::Restart,
-    service::{Next, Service, do_deed},
+    service::{Next, Service},
 };
 use crate::{
     engine::dask::rpc::{NannyAnswer, NannyWish},
