@@ -60,7 +60,7 @@ async fn all_ready(fleet: &Arc<Fleet>, count: u32) -> ClusterView {
 
 fn run(spec: &str, test: impl AsyncFn(&Arc<Fleet>, &Path, &Path, ClusterView)) {
     let Some(python) = python() else { return };
-    let state = tempfile::tempdir().unwrap();
+    let state = Home::new();
     controller().block_on(async {
         let fleet = fleet(state.path()).await;
         let view = create(&fleet, &python, state.path(), spec).await;
@@ -97,7 +97,7 @@ fn without_tls_a_client_restarts_workers_as_well() {
 #[test]
 fn while_no_controller_lives_workers_restart_and_the_next_one_adopts_them() {
     let Some(python) = python() else { return };
-    let state = tempfile::tempdir().unwrap();
+    let state = Home::new();
     let first = controller();
     let view = first.block_on(async {
         let fleet = fleet(state.path()).await;
@@ -279,22 +279,23 @@ fn a_stop_that_lost_nothing_is_an_end_and_one_that_did_is_told_with_what_was_los
         assert_eq!(of_kind(&events, EventKind::ResultsLost), Vec::<String>::new(), "{}", lines(&events));
 
         let script = "
-held = [client.scatter(7, hash=False), client.submit(sum, [1, 2])]
-distributed.wait(held)
-for pid in client.run(os.getpid).values():
-    os.kill(pid, signal.SIGTERM)
-client.wait_for_workers(1, timeout=60)
-before = names()
-deadline = time.monotonic() + 60
-while set(names()) & set(before) and time.monotonic() < deadline:
-    time.sleep(0.1)
+class Counter:
+    def at(self):
+        return distributed.get_worker().address
+counter = client.submit(Counter, actor=True).result(timeout=60)
+pids = client.run(os.getpid, workers=[counter.at().result(timeout=60)])
+os.kill(list(pids.values())[0], signal.SIGTERM)
 ";
         client(python, &view, script);
         let is_unclean = |event: &Event| event.message.contains("could not hand everything over");
         let events = until_told(fleet, "the loss is told", is_unclean).await;
         let loss = events.iter().find(|event| is_unclean(event)).unwrap();
         assert_eq!((loss.kind, loss.severity), (EventKind::ResultsLost, Severity::Warning));
-        assert!(loss.message.contains("it still had"), "{}", loss.message);
+        assert!(
+            loss.message.contains("it still had") && loss.message.contains("1 actor"),
+            "{}",
+            loss.message
+        );
         let view = all_ready(fleet, 2).await;
         assert_no_failure(&events, &view);
     });

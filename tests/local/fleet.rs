@@ -34,6 +34,34 @@ pub fn python() -> Option<PathBuf> {
     path.map(PathBuf::from)
 }
 
+/// A test's directory; hosts that a failed test leaves end with it, and all that they started.
+pub struct Home(tempfile::TempDir);
+
+impl Home {
+    pub fn new() -> Self {
+        // Short, because a socket's path must be.
+        Self(tempfile::Builder::new().prefix("cw-").tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let state = self.0.path().join("state").display().to_string();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            if arguments.contains(&b"__host".as_slice()) && arguments.contains(&state.as_bytes()) {
+                let pid = entry.file_name();
+                Command::new("kill").arg("-KILL").arg(pid).output().unwrap();
+            }
+        }
+    }
+}
+
 /// The one cluster of a test.
 pub fn name() -> ClusterName {
     "demo".parse().unwrap()
