@@ -74,7 +74,7 @@ pub enum Nanny {
     /// Whoever starts the worker poses as one.
     #[default]
     Posed,
-    /// A process of Dask's own between the two, which runs NannyPlugins.
+    /// A process of Dask's own between the two, which runs plugins of nannies.
     Own,
 }
 

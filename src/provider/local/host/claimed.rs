@@ -67,7 +67,7 @@ impl Claimed {
     pub fn admission(
         &self,
         launch: NodeLaunch,
-        nanny: Option<String>,
+        nanny: Option<&str>,
         origin: Origin,
         record: &mut HostRecord,
         host: &HostPaths,

@@ -146,8 +146,8 @@ async fn serve(started: Started) -> Result<(), HostError> {
         .map_err(|error| HostError::io("listen on", &socket, &error))?;
     let (inputs, mut input) = mpsc::channel(64);
     let (events, mut event) = mpsc::channel(1024);
-    let (wishes, mut wished) = mpsc::channel(64);
-    let (condemned, mut condemned_one) = mpsc::channel(64);
+    let (wishes, mut wish) = mpsc::channel(64);
+    let (condemned, mut verdict) = mpsc::channel(64);
     let connections = Connections::new(inputs);
     let channels = Channels { connections, events, wishes, condemned };
     let mut service = Service::new(started.own, started.fork_server, channels, Instant::now());
@@ -165,8 +165,8 @@ async fn serve(started: Started) -> Result<(), HostError> {
             },
             Some(input) = input.recv() => service.input(input),
             Some(event) = event.recv() => service.event(event),
-            Some(wished) = wished.recv() => service.wish(wished),
-            Some(condemned) = condemned_one.recv() => service.condemn(condemned),
+            Some(wanted) = wish.recv() => service.wish(wanted),
+            Some(condemned) = verdict.recv() => service.condemn(condemned),
             _ = child.recv() => service.reap(),
             _ = hangup.recv() => {
                 match startup::listen(&socket).map(UnixListener::from_std) {

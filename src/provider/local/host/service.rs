@@ -207,7 +207,7 @@ impl Service {
         if needs_nanny(&launch) {
             nanny = Some(self.nannies.open(&launch.id.name(), claimed.uid(), launch.tls.as_ref())?);
         }
-        claimed.admission(launch, nanny, origin, &mut self.own.record, &self.own.paths)
+        claimed.admission(launch, nanny.as_deref(), origin, &mut self.own.record, &self.own.paths)
     }
 
     fn remove(&mut self, nodes: &[NodeName], how: HowToStop) {
