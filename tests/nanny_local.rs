@@ -58,7 +58,7 @@ async fn all_ready(fleet: &Arc<Fleet>, count: u32) -> ClusterView {
     .await
 }
 
-fn run(spec: &str, test: impl AsyncFn(&Arc<Fleet>, &Path, &Path, ClusterView)) {
+fn run(spec: &str, test: impl AsyncFnOnce(&Arc<Fleet>, &Path, &Path, ClusterView)) {
     let Some(python) = python() else { return };
     let state = Home::new();
     controller().block_on(async {
@@ -271,7 +271,7 @@ assert len(names()) == 2 and not set(before.values()) & set(client.run(os.getpid
 #[test]
 fn a_stop_that_lost_nothing_is_an_end_and_one_that_did_is_told_with_what_was_lost() {
     run(TWO, async |fleet, python, directory, view| {
-        let script = format!("os.chdir({directory:?})\n{}", STOP_ONE.replace("TARGET", "False"),);
+        let script = format!("os.chdir({directory:?})\n{}", STOP_ONE.replace("TARGET", "False"));
         client(python, &view, &script);
         let view = all_ready(fleet, 2).await;
         let events = fleet.events(&name(), 1000).await.unwrap();

@@ -144,7 +144,8 @@ pub async fn until_told(fleet: &Arc<Fleet>, what: &str, told: impl Fn(&Event) ->
 }
 
 pub fn lines(events: &[Event]) -> String {
-    events.iter().map(|event| format!("{} {:?} {}\n", event.at, event.kind, event.message)).collect()
+    let line = |event: &Event| format!("{} {:?} {}", event.at, event.kind, event.message);
+    events.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Deletes the cluster, and waits until nothing is left of it.
