@@ -284,7 +284,12 @@ class Counter:
         return distributed.get_worker().address
 counter = client.submit(Counter, actor=True).result(timeout=60)
 pids = client.run(os.getpid, workers=[counter.at().result(timeout=60)])
+before = names()
 os.kill(list(pids.values())[0], signal.SIGTERM)
+# An actor lives as long as its client.
+deadline = time.monotonic() + 60
+while names() == before and time.monotonic() < deadline:
+    time.sleep(0.1)
 ";
         client(python, &view, script);
         let is_unclean = |event: &Event| event.message.contains("could not hand everything over");
