@@ -12,6 +12,7 @@ mod computing;
 mod context;
 mod crashes;
 mod crowd;
+mod disk;
 mod editing;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -19,3 +20,5 @@ mod reading;
 mod refusals;
 mod scaling;
 mod security;
+mod stopping;
+mod stubborn;
