@@ -49,6 +49,11 @@ pub struct Running {
 /// Runs `test` in a world of its own, and checks that nothing is left of it.
 pub fn with_home(test: impl FnOnce(&Home)) {
     let Some(python) = python() else { return };
+    with_home_of(python, test);
+}
+
+/// The same with a Python that is not the usual one.
+pub fn with_home_of(python: PathBuf, test: impl FnOnce(&Home)) {
     let home = Home::new(python);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         test(&home);

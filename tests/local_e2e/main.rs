@@ -16,9 +16,12 @@ mod disk;
 mod editing;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod packages;
+mod permissions;
 mod reading;
 mod refusals;
 mod scaling;
 mod security;
 mod stopping;
 mod stubborn;
+mod versions;

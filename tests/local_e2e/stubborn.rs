@@ -73,40 +73,60 @@ fn a_worker_with_an_actor_is_kept_and_the_actor_answers_until_it_is_forced() {
     });
 }
 
-/// Holds the interpreter lock in C for ten minutes: no other thread of its process does anything.
+/// Holds the interpreter lock in C: no other thread of its process does anything.
 const LOCKED: &str = "
-def locked():
+def locked(seconds):
     with open('starts.txt', 'a') as starts:
         starts.write('started\\n')
-    ctypes.PyDLL(None).sleep(600)
-future = client.submit(locked, allow_other_workers=False, pure=False)
-until('locked')
+    ctypes.PyDLL(None).sleep(seconds)
 ";
 
 #[test]
-fn a_worker_whose_task_holds_the_interpreter_lock_ends_by_force_and_with_its_cluster() {
+fn a_worker_whose_task_never_lets_go_of_the_interpreter_ends_with_its_group_and_with_its_cluster() {
     with_home(|home| {
         home.create("demo", "workers: {replicas: 1, memory: 1GiB}\n  drainGrace: 3s\n  drainTimeout: 5s");
-        let mut stuck = client(home, LOCKED);
-        stuck.until_printed("locked");
+        let script = format!("{LOCKED}\nfuture = client.submit(locked, 600)\nuntil('asked')\n");
+        let mut stuck = client(home, &script);
+        stuck.until_printed("asked");
         let starts = home.path("work/starts.txt");
-        until("a task that holds the lock", || (lines_of(&starts) > 0).then_some(()));
-        // Nothing in that process can move data, or even notice.
-        let said = home.run(&["scale", "demo", "0"]).fails(5);
-        assert!(said.contains("--force"), "{said}");
-        home.ok(&["scale", "demo", "0", "--force"]);
-        kill_9(stuck.pid());
-        stuck.end();
-        fs::remove_file(&starts).unwrap();
-
+        until("a task that holds the lock", || (lines_of(&starts) == 1).then_some(()));
+        // It holds no results, and nothing in its process could notice a request.
+        home.ok(&["scale", "demo", "0"]);
+        assert_eq!(home.view("demo")["nodes"].as_array().unwrap().len(), 1, "the scheduler alone");
         home.ok(&["scale", "demo", "1"]);
-        let mut stuck = client(home, LOCKED);
-        stuck.until_printed("locked");
-        until("another task that holds the lock", || (lines_of(&starts) > 0).then_some(()));
+        until("the task on another worker", || (lines_of(&starts) == 2).then_some(()));
         kill_9(stuck.pid());
         stuck.end();
         home.ok(&["delete", "demo"]);
         home.nothing_is_left();
+    });
+}
+
+const HELD_BEHIND_A_LOCK: &str = "
+def counted(n):
+    with open('runs.txt', 'a') as runs:
+        runs.write(f'{n}\\n')
+    return bytes([n]) * 50_000
+results = client.map(counted, range(40))
+wait(results)
+place = sorted(client.scheduler_info()['workers'])[0]
+future = client.submit(locked, 12, workers=[place], allow_other_workers=True)
+until('asked')
+assert client.gather(results) == [bytes([n]) * 50_000 for n in range(40)]
+print('all', len(client.scheduler_info()['workers']), flush=True)
+";
+
+#[test]
+fn a_task_that_holds_the_interpreter_lock_delays_a_scale_down_which_loses_nothing() {
+    with_home(|home| {
+        home.create("demo", "workers: {replicas: 2, memory: 1GiB}");
+        let mut holding = client(home, &format!("{LOCKED}{HELD_BEHIND_A_LOCK}"));
+        holding.until_printed("asked");
+        until("a task that holds the lock", || (lines_of(&home.path("work/starts.txt")) > 0).then_some(()));
+        home.ok(&["scale", "demo", "1"]);
+        go_on(home, "asked");
+        assert_eq!(holding.end().ok().lines().last(), Some("all 1"));
+        assert_eq!(lines_of(&home.path("work/runs.txt")), 40, "each task ran once");
     });
 }
 
@@ -121,25 +141,26 @@ until('started')
 print(client.gather(futures), flush=True)
 ";
 
-fn two_long_tasks(home: &Home) -> Running {
+/// Two workers, each with a task of eight seconds.
+fn two_long_tasks(home: &Home) -> (Running, Vec<Pid>) {
     let spec = format!(
         "workers: {{replicas: 2, memory: 1GiB}}\n  drainGrace: 3s\n  drainTimeout: 5s\n  {UNFORGIVING}"
     );
     home.create("demo", &spec);
+    let workers = workers(home, "demo");
     let mut computing = client(home, LONG);
     computing.until_printed("started");
     let starts = home.path("work/starts.txt");
     until("two tasks that run", || (lines_of(&starts) == 2).then_some(()));
-    computing
+    (computing, workers)
 }
 
 #[test]
 fn a_task_longer_than_the_grace_is_begun_again_elsewhere_without_blame() {
     with_home(|home| {
-        let computing = two_long_tasks(home);
-        let worker = workers(home, "demo")[0];
-        kill_process(worker, Signal::TERM).unwrap();
-        ends(worker);
+        let (computing, workers) = two_long_tasks(home);
+        kill_process(workers[0], Signal::TERM).unwrap();
+        ends(workers[0]);
         go_on(home, "started");
         assert_eq!(computing.end().ok().lines().last(), Some("[0, 1]"));
         assert_eq!(lines_of(&home.path("work/starts.txt")), 3, "one of two was begun again");
@@ -149,7 +170,7 @@ fn a_task_longer_than_the_grace_is_begun_again_elsewhere_without_blame() {
 #[test]
 fn scaling_down_under_a_long_task_begins_it_again_elsewhere_without_blame() {
     with_home(|home| {
-        let computing = two_long_tasks(home);
+        let (computing, _) = two_long_tasks(home);
         home.ok(&["scale", "demo", "1"]);
         go_on(home, "started");
         assert_eq!(computing.end().ok().lines().last(), Some("[0, 1]"));
@@ -160,12 +181,14 @@ fn scaling_down_under_a_long_task_begins_it_again_elsewhere_without_blame() {
 }
 
 const SPILLING: &str = "
-def large(n): return bytes([n]) * 20_000_000
+import random
+# Nothing that compresses.
+def large(n): return random.Random(n).randbytes(20_000_000)
 futures = client.map(large, range(10))
 wait(futures)
 until('held')
 for n, future in enumerate(futures):
-    assert future.result() == bytes([n]) * 20_000_000, n
+    assert future.result() == large(n), n
 print('all', flush=True)
 ";
 

@@ -242,6 +242,21 @@ pub fn remove_all(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Has the kernel end a program when the thread that starts it ends, or its process however that ends.
+///
+/// For threads that live as long as their process, as a runtime's workers do.
+#[expect(unsafe_code, reason = "what happens between fork and exec can only be said this way")]
+pub fn end_with_starter(command: &mut tokio::process::Command) {
+    let starter = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before it was heeded.
+        if rustix::process::getppid() == Some(starter) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+    };
+    // SAFETY: the closure makes two system calls, and neither allocates nor locks.
+    unsafe { command.pre_exec(bind) };
+}
+
 /// Processes of this user whose environment, as it was when they were started, has `name` set; with
 /// that environment's other variables that begin with the same prefix as `name`, up to its first `_`.
 pub fn marked_processes(name: &str) -> Vec<(ProcessId, Vec<(String, String)>)> {

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Signal;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -32,6 +33,12 @@ const LONGEST_INSTALL: Duration = Duration::from_mins(30);
 
 /// Written last into an environment that is whole.
 const COMPLETE: &str = ".complete";
+
+/// In the environment of installers and all that they start: the environment that they build.
+const BUILD_MARK: &str = "CREWCALL_BUILD";
+
+/// How long killed installers may take to be gone.
+const LONGEST_KILL: Duration = Duration::from_secs(10);
 
 /// Lines of pip's or uv's output that are shown when it fails.
 const SHOWN_LINES: usize = 12;
@@ -94,9 +101,12 @@ pub async fn build(
     if is_whole(&place, &interpreter) {
         return Ok(interpreter);
     }
-    // A build that was cut short.
+    // A build that was cut short. What it had started may go on writing.
+    end_installers(&place).await?;
     os::remove_all(&place).map_err(|error| failed("remove", &place, &error))?;
-    let installer = Installer { base, place: &place, environment: passed(environment), progress };
+    let mut variables = passed(environment);
+    variables.insert(BUILD_MARK.to_owned(), place.to_string_lossy().into_owned());
+    let installer = Installer { base, place: &place, environment: variables, progress };
     let built = installer.install(&packages).await.and_then(|()| {
         os::write_durably(&place.join(COMPLETE), packages.join("\n").as_bytes())
             .map_err(|error| failed("write", &place.join(COMPLETE), &error))
@@ -113,6 +123,34 @@ pub async fn build(
 /// Whether a build ended well, and nobody has removed the Python that it was built with.
 fn is_whole(place: &Path, interpreter: &Path) -> bool {
     place.join(COMPLETE).exists() && is_executable(interpreter)
+}
+
+/// Ends what a dead controller's installation of this environment has left running. To be called by
+/// the holder of the environment's lock.
+async fn end_installers(place: &Path) -> Result<(), ProviderError> {
+    let deadline = tokio::time::Instant::now() + LONGEST_KILL;
+    let place = place.to_string_lossy();
+    let is_left =
+        |marks: &[(String, String)]| marks.iter().any(|(name, value)| name == BUILD_MARK && *value == place);
+    loop {
+        let mut left = os::marked_processes(BUILD_MARK);
+        left.retain(|(_, marks)| is_left(marks));
+        let Some((last, _)) = left.last() else { return Ok(()) };
+        if tokio::time::Instant::now() >= deadline {
+            let message = format!(
+                "process {}, of an installation that was cut short, is still there {} s after it was killed",
+                last.pid,
+                LONGEST_KILL.as_secs()
+            );
+            return Err(ProviderError::new(ErrorKind::Transient, message));
+        }
+        for (process, _) in &left {
+            process
+                .signal(Signal::KILL)
+                .map_err(|error| cannot(&format!("end process {}", process.pid), &error))?;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn cannot(what: &str, error: &io::Error) -> ProviderError {
@@ -188,6 +226,7 @@ impl Installer<'_> {
     /// Runs a program to its end, showing what it says; its last lines are the error.
     async fn run(&self, mut command: Command, what: &str) -> Result<(), ProviderError> {
         let failed = |error: &io::Error| cannot(&format!("run {what}"), error);
+        os::end_with_starter(&mut command);
         let mut child = command
             .env_clear()
             .envs(&self.environment)
