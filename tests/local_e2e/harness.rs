@@ -348,6 +348,16 @@ pub fn kill_9(pid: Pid) {
     until("the end of a killed process", || is_dead(pid).then_some(()));
 }
 
+/// Whether a process is no more, not even to be reaped.
+pub fn is_gone(process: Pid) -> bool {
+    !fs::exists(format!("/proc/{}", process.as_raw_nonzero())).unwrap()
+}
+
+/// Waits for the end of a process.
+pub fn until_gone(process: Pid) {
+    until(&format!("the end of process {}", process.as_raw_nonzero()), || is_gone(process).then_some(()));
+}
+
 fn is_dead(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))

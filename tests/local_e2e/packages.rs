@@ -11,7 +11,10 @@ use rustix::process::Pid;
 
 use crate::{
     clients::computes,
-    harness::{Home, Running, kill_9, lines_of, run, skipped, start, touch, until, with_home},
+    harness::{
+        Home, Running, below, is_gone, kill_9, lines_of, run, skipped, start, touch, until, until_gone,
+        with_home,
+    },
 };
 
 /// Makes an index of one package, whose build says that it has begun and goes on when it is told to. It
@@ -92,10 +95,6 @@ fn installers(home: &Home) -> Vec<Pid> {
     processes.map(|pid| Pid::from_raw(pid).unwrap()).collect()
 }
 
-fn is_gone(process: Pid) -> bool {
-    !fs::exists(format!("/proc/{}", process.as_raw_nonzero())).unwrap()
-}
-
 /// Checks that the second installation is under way and nothing of the first one, and lets it end.
 fn is_built_anew(home: &Home, creating: Running, first: Vec<Pid>) {
     let signs = home.path("work/building");
@@ -115,7 +114,7 @@ fn a_controller_that_is_killed_while_it_installs_leaves_nothing_that_is_used_or_
         let document = with_slow_package(home);
         let (creating, installers) = building(home, &document, 1);
         kill_9(home.controller().unwrap());
-        until("the end of the installer itself", || is_gone(installers[0]).then_some(()));
+        until_gone(installers[0]);
         // The same command asks the next controller.
         is_built_anew(home, creating, installers);
     });
@@ -186,7 +185,7 @@ fn uv_installs_where_it_is_on_the_path() {
         outcome.ok();
         computes(home, "demo", 1);
         let environments = home.path("cache/environments");
-        let configuration = crate::harness::below(&environments)
+        let configuration = below(&environments)
             .into_iter()
             .find(|path| path.ends_with("pyvenv.cfg"))
             .map(|path| fs::read_to_string(path).unwrap())

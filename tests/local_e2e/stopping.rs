@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     clients::{computes, workers},
-    harness::{Home, Running, is_long, lines_of, start, touch, until, with_home},
+    harness::{Home, Running, is_long, lines_of, start, touch, until, until_gone, with_home},
 };
 
 /// One death of a worker that a task is blamed for, and it fails.
@@ -49,10 +49,6 @@ fn go_on(home: &Home, step: &str) {
 
 fn sigterm(worker: Pid) {
     kill_process(worker, Signal::TERM).unwrap();
-}
-
-fn is_gone(process: Pid) -> bool {
-    !std::fs::exists(format!("/proc/{}", process.as_raw_nonzero())).unwrap()
 }
 
 #[test]
@@ -120,7 +116,7 @@ fn workers_that_are_told_to_stop_one_after_the_other_lose_nothing_and_no_task_is
         until("a task that runs", || (lines_of(&starts) > 0).then_some(()));
         for worker in &told[..2] {
             sigterm(*worker);
-            until("the end of a worker that was told to stop", || is_gone(*worker).then_some(()));
+            until_gone(*worker);
         }
         touch(&home.path("work/enough"));
         let printed = client.end().ok();
@@ -146,7 +142,7 @@ fn all_workers_told_to_stop_at_once_end_within_their_grace_and_the_loss_is_said(
         let begun = std::time::Instant::now();
         told.iter().for_each(|worker| sigterm(*worker));
         for worker in told {
-            until("the end of a worker that was told to stop", || is_gone(worker).then_some(()));
+            until_gone(worker);
         }
         // The grace, and what a busy machine takes to notice.
         assert!(begun.elapsed().as_secs() < 20, "they took {:?}", begun.elapsed());

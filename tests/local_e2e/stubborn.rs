@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{
     clients::{computes, workers},
     disk::TinyDisk,
-    harness::{Home, Running, kill_9, lines_of, start, touch, until, with_home},
+    harness::{Home, Running, kill_9, lines_of, start, touch, until, until_gone, with_home},
 };
 
 /// One death of a worker that a task is blamed for, and it fails.
@@ -29,12 +29,6 @@ fn client(home: &Home, script: &str) -> Running {
 
 fn go_on(home: &Home, step: &str) {
     touch(&home.path(&format!("work/after-{step}")));
-}
-
-fn ends(worker: Pid) {
-    until("the end of a worker", || {
-        (!fs::exists(format!("/proc/{}", worker.as_raw_nonzero())).unwrap()).then_some(())
-    });
 }
 
 const ACTOR: &str = "
@@ -160,7 +154,7 @@ fn a_task_longer_than_the_grace_is_begun_again_elsewhere_without_blame() {
     with_home(|home| {
         let (computing, workers) = two_long_tasks(home);
         kill_process(workers[0], Signal::TERM).unwrap();
-        ends(workers[0]);
+        until_gone(workers[0]);
         go_on(home, "started");
         assert_eq!(computing.end().ok().lines().last(), Some("[0, 1]"));
         assert_eq!(lines_of(&home.path("work/starts.txt")), 3, "one of two was begun again");

@@ -6,7 +6,7 @@ use rustix::process::{Signal, kill_process};
 
 use crate::{
     clients::workers,
-    harness::{Home, lines_of, skipped, start, touch, until, with_home_of},
+    harness::{Home, lines_of, skipped, start, touch, until_gone, with_home_of},
 };
 
 /// Computes, holds, and says what it runs on.
@@ -40,9 +40,7 @@ fn shrinks_without_loss(home: &Home) -> String {
     home.ok(&["scale", "demo", "2"]);
     let told = workers(home, "demo")[0];
     kill_process(told, Signal::TERM).unwrap();
-    until("the end of a worker that was told to stop", || {
-        (!std::fs::exists(format!("/proc/{}", told.as_raw_nonzero())).unwrap()).then_some(())
-    });
+    until_gone(told);
     touch(&home.path("work/go"));
     let printed = holding.end().ok();
     assert_eq!(lines_of(&home.path("work/runs.txt")), 60, "each task ran once");

@@ -19,10 +19,10 @@ from world import Client, Fault, World, until
 MOST = 3
 """Workers of an adaptive group."""
 
-IDLE = 25
+IDLE = 45
 """Seconds without work; long enough for a client to start on a busy machine."""
 
-LIFE = 45
+LIFE = 60
 """Seconds of a cluster's life."""
 
 
@@ -60,7 +60,7 @@ def computed(world: World, client: Client, seed: int) -> dict[str, Any]:
 def bursts(world: World, chance: random.Random, over: threading.Event) -> None:
     """From nothing to several workers and back, again and again, with one client."""
     apply(world, "burst", {"workers": {"min": 0, "max": MOST, "memory": "512MiB"}})
-    client = Client(world, "burst")
+    client = world.client("burst")
     client.connect()
     while True:
         largest, finished = 0, threading.Event()
@@ -100,7 +100,7 @@ def idling(world: World, chance: random.Random, over: threading.Event) -> None:
     while not over.is_set():
         spec = {"workers": {"min": 0, "max": 2, "memory": "512MiB"}, "idleTimeout": f"{IDLE}s"}
         apply(world, "idle", spec)
-        client = Client(world, "idle")
+        client = world.client("idle")
         try:
             client.connect()
         except Fault:
@@ -126,7 +126,7 @@ def limited(world: World, chance: random.Random, over: threading.Event) -> None:
     while not over.is_set():
         begun = time.monotonic()
         apply(world, "life", {"workers": {"min": 1, "max": 2, "memory": "512MiB"}, "maxLifetime": f"{LIFE}s"})
-        client = Client(world, "life")
+        client = world.client("life")
         try:
             client.connect()
             while True:

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from world import Client, Fault, World, until
+from world import Fault, World, until
 
 GROUP = "big"
 MOST = 4
@@ -39,7 +39,7 @@ class Story:
         self.world, self.name, self.deadline = world, name, deadline
         self.chance = random.Random(seed)
         self.spec: dict[str, Any] = {"workers": {"replicas": 2, "memory": "512MiB"}, "drainGrace": "20s"}
-        self.client = Client(world, name)
+        self.client = world.client(name)
         self.ends_scheduler = False
         self.journal: list[str] = []
         self.gentle = [
@@ -286,8 +286,8 @@ class Story:
     def stop_controller(self) -> None:
         """End the controller as a person would."""
         self.note("controller stop")
-        self.world.controller_deaths += 1
-        self.world.crewcall("controller", "stop")
+        with self.world.ending_controller():
+            self.world.crewcall("controller", "stop")
         self.world.count("controller stop")
         self.world.crewcall("list")
 
@@ -348,6 +348,4 @@ def play(world: World, seed: int, seconds: float, clusters: int = 3) -> list[str
         thread.join()
     over.set()
     watcher.join()
-    for story in stories:
-        story.client.close()
     return faults

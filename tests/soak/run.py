@@ -39,6 +39,8 @@ def main() -> int:
             faults = mixed.play(world, arguments.seed, arguments.seconds)
         else:
             faults = adaptive.play(world, arguments.seed, arguments.kills)
+        for client in world.clients:
+            client.close()
         if faults:
             print(world.describe(), file=sys.stderr)
         try:

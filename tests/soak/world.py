@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class World:
             (self.root / name).mkdir(mode=0o700)
         self.counts: Counter[str] = Counter()
         self.controller_deaths = 0
+        self.killings = 0
+        self.clients: list[Client] = []
         self._lock = threading.Lock()
 
     def count(self, what: str, number: int = 1) -> None:
@@ -105,7 +107,7 @@ class World:
             Fault: it failed although nothing was killed under it.
         """
         for _ in range(20):
-            deaths = self.controller_deaths
+            deaths, killing = self.controller_deaths, self.killings
             process = self.start(*arguments)
             try:
                 printed, said = process.communicate(timeout=bound)
@@ -116,7 +118,7 @@ class World:
             self.count("commands")
             if process.returncode in accept:
                 return printed
-            if self.controller_deaths == deaths:
+            if self.controller_deaths == deaths and not killing:
                 raise Fault(f"crewcall {' '.join(arguments)}: code {process.returncode}: {printed}{said}")
             self.count("commands repeated because their controller was killed")
         raise Fault(f"crewcall {' '.join(arguments)} did not succeed in 20 tries: {said}")
@@ -124,6 +126,12 @@ class World:
     def view(self, cluster: str) -> dict[str, Any]:
         """Return what the program shows of a cluster; empty when there is none."""
         return json.loads(self.crewcall("get", cluster, "-o", "json", accept=(0, 4)) or "{}")
+
+    def client(self, cluster: str) -> Client:
+        """Return a client of a cluster, not yet connected, that ends with this world at the latest."""
+        client = Client(self, cluster)
+        self.clients.append(client)
+        return client
 
     def document(self, name: str, spec: dict[str, Any]) -> str:
         """Write the document of a cluster and return its path."""
@@ -200,12 +208,22 @@ class World:
         self.count(what)
         return True
 
+    @contextlib.contextmanager
+    def ending_controller(self) -> Iterator[None]:
+        """Around what ends the controller: commands that are typed meanwhile may fail by it."""
+        with self._lock:
+            self.killings += 1
+            self.controller_deaths += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.killings -= 1
+
     def kill_controller(self) -> bool:
         """Kill the controller, if there is one."""
-        pids = self.controllers()
-        # Before the kill: a command that fails by it must find the number changed.
-        self.controller_deaths += 1
-        killed = [self.kill(pid, "kill -9 controller") for pid in pids]
+        with self.ending_controller():
+            killed = [self.kill(pid, "kill -9 controller") for pid in self.controllers()]
         return any(killed)
 
     # --- What is left ---------------------------------------------------------------------------------------
@@ -265,7 +283,7 @@ class Client:
         """
         self.close()
         for _ in range(20):
-            deaths = self.world.controller_deaths
+            deaths, killing = self.world.controller_deaths, self.world.killings
             with self.log.open("ab") as log:
                 self._process = self.world.start(
                     "run",
@@ -283,7 +301,7 @@ class Client:
                 self.world.count("clients")
                 return
             self.close()
-            if self.world.controller_deaths == deaths:
+            if self.world.controller_deaths == deaths and not killing:
                 raise Fault(f"no client of {self.cluster}: {self.log.read_text()[-2000:]}")
         raise Fault(f"no client of {self.cluster} in 20 tries")
 

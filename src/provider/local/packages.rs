@@ -45,13 +45,12 @@ const SHOWN_LINES: usize = 12;
 
 /// What installers need of the caller's environment: where to find programs, caches and credentials, and
 /// how to reach an index.
-const PASSED: [&str; 12] = [
+const PASSED: [&str; 11] = [
     "HOME",
     "LANG",
     "NETRC",
     "PATH",
     "SSH_AUTH_SOCK",
-    "TMPDIR",
     "USER",
     "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME",
@@ -104,20 +103,25 @@ pub async fn build(
     // A build that was cut short. What it had started may go on writing.
     end_installers(&place).await?;
     os::remove_all(&place).map_err(|error| failed("remove", &place, &error))?;
+    // Installers that are killed leave what they unpacked; here the next build finds it.
+    let scratch = parent.join(format!("{name}.tmp"));
+    os::remove_all(&scratch).map_err(|error| failed("remove", &scratch, &error))?;
+    os::private_directory(&scratch).map_err(|error| failed("make", &scratch, &error))?;
     let mut variables = passed(environment);
     variables.insert(BUILD_MARK.to_owned(), place.to_string_lossy().into_owned());
+    variables.insert("TMPDIR".to_owned(), scratch.to_string_lossy().into_owned());
     let installer = Installer { base, place: &place, environment: variables, progress };
     let built = installer.install(&packages).await.and_then(|()| {
         os::write_durably(&place.join(COMPLETE), packages.join("\n").as_bytes())
             .map_err(|error| failed("write", &place.join(COMPLETE), &error))
     });
-    if let Err(error) = built {
-        if let Err(error) = os::remove_all(&place) {
-            tracing::warn!(%error, place = %place.display(), "cannot remove an environment that was not built");
+    let useless = built.is_err().then_some(&place);
+    for path in useless.into_iter().chain([&scratch]) {
+        if let Err(error) = os::remove_all(path) {
+            tracing::warn!(%error, path = %path.display(), "cannot remove what an installation has left");
         }
-        return Err(error);
     }
-    Ok(interpreter)
+    built.map(|()| interpreter)
 }
 
 /// Whether a build ended well, and nobody has removed the Python that it was built with.
