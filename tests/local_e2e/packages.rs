@@ -156,8 +156,10 @@ fn two_commands_that_want_one_environment_build_it_once() {
         let (first, _) = building(home, &document, 1);
         let other =
             home.document("other", "workers: {replicas: 1, memory: 1GiB}\n  environment: {packages: [slow]}");
-        let mut second = start(create(home, &other));
-        second.until_printed("building an environment");
+        let second = start(create(home, &other));
+        until("the other command's installation", || {
+            second.stderr().lines().any(|line| line.ends_with(" slow")).then_some(())
+        });
         touch(&home.path("work/go"));
         first.end().ok();
         second.end().ok();
