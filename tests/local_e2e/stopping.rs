@@ -140,7 +140,9 @@ fn all_workers_told_to_stop_at_once_end_within_their_grace_and_the_loss_is_said(
         let mut client = holding(home, "held = hold('h')\nstep('held')\nprint(len(client.futures))\n");
         client.until_printed("held");
         let begun = std::time::Instant::now();
-        told.iter().for_each(|worker| sigterm(*worker));
+        for worker in &told {
+            sigterm(*worker);
+        }
         for worker in told {
             until_gone(worker);
         }
