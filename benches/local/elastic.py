@@ -62,13 +62,13 @@ def restart(session: Session) -> list[Row]:
         with session.installation() as installation:
             installation.create("demo", SMALL)
             installation.wait_for_spare()
-            with crewcall(installation, "demo", SMALL, "restart", bound=30) as said:
+            with crewcall(installation, "demo", SMALL, "restart", limit=30) as said:
                 ours = said.result
         if "refused" in ours:
             row.note = f"refused: {ours['refused']}".replace("|", "/").replace("\n", " ")
             print(f"  {what}: {row.note}", flush=True)
             break
-        with local(session.python, DEFAULT, SMALL, "restart", bound=30) as said:
+        with local(session.python, DEFAULT, SMALL, "restart", limit=30) as said:
             row.ours.append(ours["seconds"])
             row.theirs.append(said.result["seconds"])
     return [row]

@@ -15,24 +15,28 @@ from sides import DEFAULT, crewcall, local
 def memory(session: Session) -> list[Row]:
     """Memory of 16 idle workers with all that belongs to them, and with the user's program."""
     workers = 4 if session.quick else 16
-    row = Row(f"memory, {workers} idle workers", DEFAULT.name, 0.5, unit="MB")
-    row.note = "both with dashboard and the user's program; ours with controller, host and spare"
+    what = f"memory, {workers} idle workers"
+    alone = Row(what, DEFAULT.name, 0.5, unit="MB", note="ours with controller, host and spare host")
+    program = Row(f"{what}, with the user's program", DEFAULT.name, None, unit="MB")
     for _ in session.rounds("memory"):
         with session.installation() as installation:
             installation.create("demo", workers)
             installation.wait_for_spare()
+            alone.ours.append(processes.settled_memory(installation.processes))
             with crewcall(installation, "demo", workers, "hold") as said:
-                row.ours.append(processes.settled_memory(_ours(installation, said.pid)))
+                program.ours.append(processes.settled_memory(_with_program(installation, said.pid)))
         with local(session.python, DEFAULT, workers, "hold") as said:
-            row.theirs.append(processes.settled_memory(_theirs(said.pid)))
-    return [row]
+            theirs = processes.settled_memory(_tree(said.pid))
+        alone.theirs.append(theirs)
+        program.theirs.append(theirs)
+    return [alone, program]
 
 
-def _ours(installation: Installation, program: int) -> Callable[[], Iterable[int]]:
+def _with_program(installation: Installation, program: int) -> Callable[[], Iterable[int]]:
     return lambda: {*installation.processes(), *processes.tree([program])}
 
 
-def _theirs(program: int) -> Callable[[], Iterable[int]]:
+def _tree(program: int) -> Callable[[], Iterable[int]]:
     return lambda: processes.tree([program])
 
 

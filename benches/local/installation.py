@@ -148,7 +148,7 @@ class Installation:
 
     def controller(self) -> int:
         """Return the controller's pid."""
-        return int(json.loads(self.verb("controller", "status", "-o", "json").stdout)["pid"])
+        return int(json.loads(self.verb("controller", "status", "-o", "json").stdout)["status"]["pid"])
 
     def processes(self) -> list[int]:
         """Return all processes of this installation, the controller's among them."""

@@ -183,13 +183,13 @@ def fetch_everything(client: Any, to: int, count: int, size: int) -> float:
     return seconds
 
 
-def restart(side: Any, bound: float) -> dict[str, Any]:
+def restart(side: Any, limit: float) -> dict[str, Any]:
     """Restart all workers and use one; says why where that is refused."""
     client = side.client
     assert client.submit(increment, 0).result(BOUND) == 1
     begun = time.monotonic()
     try:
-        client.restart(timeout=bound)
+        client.restart(timeout=limit)
         answer = client.submit(increment, 1, pure=False).result(BOUND)
     except Exception as error:
         return {"refused": f"{type(error).__name__}: {str(error)[:200]}"}

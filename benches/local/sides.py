@@ -18,6 +18,9 @@ from typing import Any
 
 from installation import MEMORY_LIMIT, Installation, plain_environment
 
+BOUND = 240.0
+"""Seconds that a program may take to say something; enough for a busy machine."""
+
 PROGRAM = str(Path(__file__).parent / "side.py")
 
 
@@ -80,7 +83,7 @@ def local_options(rival: Rival, workers: int, task: str, **arguments: Any) -> di
 
 @contextlib.contextmanager
 def local(
-    python: str, rival: Rival, workers: int, task: str, bound: float = 120.0, **arguments: Any
+    python: str, rival: Rival, workers: int, task: str, bound: float = BOUND, **arguments: Any
 ) -> Iterator[Said]:
     """Run a program with a LocalCluster of its own until the context ends."""
     options = local_options(rival, workers, task, **arguments)
@@ -91,7 +94,7 @@ def local(
 
 @contextlib.contextmanager
 def crewcall(
-    installation: Installation, name: str, workers: int, task: str, bound: float = 120.0, **arguments: Any
+    installation: Installation, name: str, workers: int, task: str, bound: float = BOUND, **arguments: Any
 ) -> Iterator[Said]:
     """Run a program with the cluster `name`, by ``crewcall run``, until the context ends."""
     options = {

@@ -661,7 +661,7 @@ def patient(stock: Any) -> Any:
     Dask's own looks every two seconds for results that have not arrived, and asks the worker that is the
     emptiest by then for each. Where moving takes longer, which encryption or a busy machine is enough for,
     results travel to several workers at once, each of which slows the others down, and workers close in the
-    middle of transfers that nobody needs: twice the bytes, and several times the time.
+    middle of transfers that nobody needs: up to twice the bytes were seen.
     """
 
     class PatientRetireWorker(stock):  # type: ignore[misc]
