@@ -62,13 +62,22 @@ def restart(session: Session) -> list[Row]:
         with session.installation() as installation:
             installation.create("demo", SMALL)
             installation.wait_for_spare()
-            with crewcall(installation, "demo", SMALL, "restart", limit=30) as said:
+            with crewcall(installation, "demo", SMALL, "restart", limit=120) as said:
                 ours = said.result
         if "refused" in ours:
-            row.note = f"refused: {ours['refused']}".replace("|", "/").replace("\n", " ")
-            print(f"  {what}: {row.note}", flush=True)
+            row.note = _skipped(what, "refused", ours)
             break
-        with local(session.python, DEFAULT, SMALL, "restart", limit=30) as said:
-            row.ours.append(ours["seconds"])
-            row.theirs.append(said.result["seconds"])
+        with local(session.python, DEFAULT, SMALL, "restart", limit=120) as said:
+            theirs = said.result
+        if "refused" in theirs:
+            row.note = _skipped(what, "LocalCluster failed", theirs)
+            continue
+        row.ours.append(ours["seconds"])
+        row.theirs.append(theirs["seconds"])
     return [row]
+
+
+def _skipped(what: str, how: str, result: dict[str, str]) -> str:
+    note = f"{how}: {result['refused']}".replace("|", "/").replace("\n", " ")
+    print(f"  {what}: {note}", flush=True)
+    return note

@@ -88,7 +88,7 @@ def test_without_progress_it_is_asked_again_ever_more_slowly(monkeypatch: pytest
         if world.look(world.first):
             times.append(world.now - 100)
         world.now += 1
-    assert times == [0, 7, 20, 45]
+    assert times == [0, 16, 47]
 
 
 def test_without_any_recipient_the_worker_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

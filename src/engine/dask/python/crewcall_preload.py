@@ -70,7 +70,7 @@ NO_RECIPIENT_WAIT = 3.0
 WAIT_LIMIT = 60.0
 """Longest long poll in seconds."""
 
-PATIENCE = 6.0
+PATIENCE = 15.0
 """Seconds without an arrival until results of a retiring worker are asked for anew; doubled each time."""
 
 TICK = 0.2
