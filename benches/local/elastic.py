@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 from figures import Row
 from session import Session
 from sides import DEFAULT, ENCRYPTED, FASTEST, crewcall, local
@@ -36,13 +38,16 @@ def scale_down(session: Session) -> list[Row]:
     lossy = Row(what, ENCRYPTED.name, None)
     lost = Row(f"{what}: computed again by LocalCluster", "", None, unit="results")
     for _ in session.rounds(what):
-        with session.installation() as installation:
-            installation.create("demo", LARGE)
-            installation.wait_for_spare()
-            with crewcall(installation, "demo", LARGE, "scale_down", baseline=True, **work) as said:
-                ours = said.result
-        with local(session.python, ENCRYPTED, LARGE, "scale_down", baseline=False, **work) as said:
-            theirs = said.result
+        with tempfile.TemporaryDirectory() as certificates:
+            with session.installation() as installation:
+                installation.create("demo", LARGE)
+                installation.wait_for_spare()
+                installation.copy_certificates("demo", certificates)
+                with crewcall(installation, "demo", LARGE, "scale_down", baseline=True, **work) as said:
+                    ours = said.result
+            options = {"certificates": certificates, "baseline": False, **work}
+            with local(session.python, ENCRYPTED, LARGE, "scale_down", **options) as said:
+                theirs = said.result
         if not (ours["complete"] and theirs["complete"]):
             raise AssertionError(f"results are not what they were: {ours}, {theirs}")
         recomputed.ours.append(ours["recomputed"])

@@ -118,6 +118,11 @@ class Installation:
         document = self.document(name, workers)
         return self.timed("-q", "create", "-f", document)
 
+    def copy_certificates(self, name: str, folder: str) -> None:
+        """Copy the client's certificate of a cluster, with its key and the authority's, to `folder`."""
+        for file in ("authority.pem", "client.pem", "client-key.pem"):
+            shutil.copy(self.state / "clusters" / name / "tls" / file, folder)
+
     def wait_for_spare(self) -> None:
         """Return when a spare host waits with Dask imported: its fork server has come to rest."""
         idle = 0

@@ -2,7 +2,7 @@
 
     python benches/local/run.py --build --python /path/to/python --pairs 5
 
-The interpreter needs distributed, cryptography and, for dashboards, bokeh. Absolute times are those of this
+The interpreter needs distributed and, for dashboards, bokeh. Absolute times are those of this
 machine and of what else runs on it; only ratios of neighbours mean anything elsewhere.
 """
 

@@ -3,8 +3,9 @@
 Run as ``python side.py OPTIONS`` with a JSON object:
 
 - ``kind``: "local" makes a LocalCluster, "crewcall" takes the cluster that the environment names.
-- ``workers``; of a LocalCluster also ``method`` ("spawn" | "forkserver"), ``tls``, ``dashboard`` (bool) and
-  ``memory_limit`` (bytes).
+- ``workers``; of a LocalCluster also ``method`` ("spawn" | "forkserver"), ``dashboard`` (bool),
+  ``memory_limit`` (bytes) and ``certificates``: a folder with ``authority.pem``, ``client.pem`` and
+  ``client-key.pem``, or null for no TLS.
 - of Crewcall: ``binary`` and ``name``, for what is done by command.
 - ``task``: a key of `TASKS`; ``arguments``: its keyword arguments.
 
@@ -25,6 +26,22 @@ BOUND = 120.0
 """Seconds that anything here may take."""
 
 
+def security(certificates: str | None) -> Any:
+    """Return what makes everybody use one certificate; None: no encryption."""
+    if certificates is None:
+        return None
+    from distributed.security import Security
+
+    files = {"cert": "client.pem", "key": "client-key.pem"}
+    roles = {
+        f"tls_{role}_{part}": os.path.join(certificates, file)
+        for role in ("client", "scheduler", "worker")
+        for part, file in files.items()
+    }
+    authority = os.path.join(certificates, "authority.pem")
+    return Security(require_encryption=True, tls_ca_file=authority, **roles)
+
+
 class Local:
     """A LocalCluster and its client."""
 
@@ -33,7 +50,6 @@ class Local:
 
         dask.config.set({"distributed.worker.multiprocessing-method": options["method"]})
         from distributed import Client, LocalCluster
-        from distributed.security import Security
 
         self.cluster = LocalCluster(
             n_workers=options["workers"],
@@ -41,7 +57,7 @@ class Local:
             processes=True,
             memory_limit=options["memory_limit"],
             dashboard_address="127.0.0.1:0" if options["dashboard"] else None,
-            security=Security.temporary() if options["tls"] else None,
+            security=security(options["certificates"]),
         )
         self.client = Client(self.cluster)
         self.client.wait_for_workers(options["workers"])

@@ -36,18 +36,17 @@ class Rival:
         name: For the table.
         method: How its processes are made: "spawn", its default, or "forkserver".
         dashboard: Whether it has one, as by default.
-        tls: Whether it encrypts.
     """
 
     name: str
     method: str = "spawn"
     dashboard: bool = True
-    tls: bool = False
 
 
 DEFAULT = Rival("LocalCluster's default")
 FASTEST = Rival("LocalCluster, forkserver, no dashboard", method="forkserver", dashboard=False)
-ENCRYPTED = Rival("LocalCluster with TLS", tls=True)
+ENCRYPTED = Rival("LocalCluster with TLS")
+"""Takes the certificates of Crewcall's cluster, so that both sides do the same cryptography."""
 
 
 @dataclass
@@ -67,13 +66,15 @@ class Said:
     process: subprocess.Popen[str]
 
 
-def local_options(rival: Rival, workers: int, task: str, **arguments: Any) -> dict[str, Any]:
+def local_options(
+    rival: Rival, workers: int, task: str, certificates: str | None, arguments: dict[str, Any]
+) -> dict[str, Any]:
     """Return the program's options for a LocalCluster."""
     return {
         "kind": "local",
         "workers": workers,
         "method": rival.method,
-        "tls": rival.tls,
+        "certificates": certificates,
         "dashboard": rival.dashboard,
         "memory_limit": MEMORY_LIMIT,
         "task": task,
@@ -83,10 +84,16 @@ def local_options(rival: Rival, workers: int, task: str, **arguments: Any) -> di
 
 @contextlib.contextmanager
 def local(
-    python: str, rival: Rival, workers: int, task: str, bound: float = BOUND, **arguments: Any
+    python: str,
+    rival: Rival,
+    workers: int,
+    task: str,
+    bound: float = BOUND,
+    certificates: str | None = None,
+    **arguments: Any,
 ) -> Iterator[Said]:
     """Run a program with a LocalCluster of its own until the context ends."""
-    options = local_options(rival, workers, task, **arguments)
+    options = local_options(rival, workers, task, certificates, arguments)
     command = [python, PROGRAM, json.dumps(options)]
     with _running(command, plain_environment(python), bound) as said:
         yield said

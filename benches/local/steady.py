@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 from figures import Row
 from session import Session
 from sides import ENCRYPTED, crewcall, local
@@ -22,13 +24,16 @@ def measure(session: Session) -> list[Row]:
         f"throughput: {megabytes:.0f} MB from all to all", ENCRYPTED.name, 0.95, at_least=True, unit="MB/s"
     )
     for _ in session.rounds("throughput"):
-        with session.installation() as installation:
-            installation.create("demo", WORKERS)
-            installation.wait_for_spare()
-            with crewcall(installation, "demo", WORKERS, "throughput", **work) as said:
-                ours = said.result
-        with local(session.python, ENCRYPTED, WORKERS, "throughput", **work) as said:
-            theirs = said.result
+        with tempfile.TemporaryDirectory() as certificates:
+            with session.installation() as installation:
+                installation.create("demo", WORKERS)
+                installation.wait_for_spare()
+                installation.copy_certificates("demo", certificates)
+                with crewcall(installation, "demo", WORKERS, "throughput", **work) as said:
+                    ours = said.result
+            options = {"certificates": certificates, **work}
+            with local(session.python, ENCRYPTED, WORKERS, "throughput", **options) as said:
+                theirs = said.result
         for values, result in ((0, ours), (1, theirs)):
             (small.ours, small.theirs)[values].append(work["tasks"] / result["small"])
             (transfer.ours, transfer.theirs)[values].append(megabytes / result["transfer"])
