@@ -20,6 +20,7 @@ def scale_up(session: Session) -> list[Row]:
         with session.installation() as installation:
             installation.create("demo", SMALL)
             installation.wait_for_spare()
+            installation.wait_for_dashboard("demo")
             with crewcall(installation, "demo", SMALL, "scale_up", to=LARGE) as said:
                 ours = said.result["seconds"]
         for row, rival in zip(rows, (DEFAULT, FASTEST), strict=True):
@@ -42,6 +43,7 @@ def scale_down(session: Session) -> list[Row]:
             with session.installation() as installation:
                 installation.create("demo", LARGE)
                 installation.wait_for_spare()
+                installation.wait_for_dashboard("demo")
                 installation.copy_certificates("demo", certificates)
                 with crewcall(installation, "demo", LARGE, "scale_down", baseline=True, **work) as said:
                     ours = said.result
@@ -67,6 +69,7 @@ def restart(session: Session) -> list[Row]:
         with session.installation() as installation:
             installation.create("demo", SMALL)
             installation.wait_for_spare()
+            installation.wait_for_dashboard("demo")
             with crewcall(installation, "demo", SMALL, "restart", limit=120) as said:
                 ours = said.result
         if "refused" in ours:

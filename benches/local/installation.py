@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -136,6 +137,18 @@ class Installation:
             return idle >= 5
 
         processes.wait_until("a warm spare host", warm, 60.0, interval=0.1)
+
+    def wait_for_dashboard(self, name: str) -> None:
+        """Return when the dashboard answers, or there is none: its import takes up the scheduler."""
+        link = json.loads(self.verb("get", name, "-o", "json").stdout)["dashboard"]
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError), urllib.request.urlopen(link, timeout=5.0) as reply:
+                return bool(reply.status == 200)
+            return False
+
+        if link:
+            processes.wait_until("the dashboard", answers, 60.0, interval=0.1)
 
     def hosts(self) -> dict[int, str | None]:
         """Return the living hosts' pids, with their cluster's name; None: a spare."""

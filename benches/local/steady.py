@@ -28,6 +28,7 @@ def measure(session: Session) -> list[Row]:
             with session.installation() as installation:
                 installation.create("demo", WORKERS)
                 installation.wait_for_spare()
+                installation.wait_for_dashboard("demo")
                 installation.copy_certificates("demo", certificates)
                 with crewcall(installation, "demo", WORKERS, "throughput", **work) as said:
                     ours = said.result
