@@ -143,6 +143,29 @@ pub struct CreateArguments {
     /// How to report: `json` prints one object per line while it goes on.
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<ReportFormat>,
+    /// For programs: a JSON object in this file, whose fields go over those of the document (a merge
+    /// patch: `null` takes a field away); `-` reads it from standard input.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub merge: Option<PathBuf>,
+    /// For programs: stay, and delete the cluster when the process of this id ends, or when this one
+    /// gets SIGINT. On SIGTERM the cluster is left as it is, as is one that was there before.
+    #[arg(long, value_name = "PID", conflicts_with_all = ["no_wait", "dry_run"])]
+    pub owner: Option<u32>,
+    /// Who asks, where that is not plain from the surroundings.
+    #[command(flatten)]
+    pub caller: CallerArguments,
+}
+
+/// Who asks, as a program says it for its user.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CallerArguments {
+    /// The caller's Python [default: the active one].
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::ExecutablePath)]
+    pub python: Option<PathBuf>,
+    /// A directory that the caller imports modules from; may be repeated [default: this directory and
+    /// those of `PYTHONPATH`].
+    #[arg(long, value_name = "DIRECTORY", value_hint = clap::ValueHint::DirPath)]
+    pub import_path: Vec<PathBuf>,
 }
 
 /// How a verb that changes something reports.
@@ -398,6 +421,8 @@ pub struct ControllerArguments {
 pub enum ControllerVerb {
     /// Say whether it runs, since when, and where its files are.
     Status(ControllerStatusArguments),
+    /// Start it if none runs, and say the same as `status`.
+    Start(ControllerStatusArguments),
     /// End it. Clusters live on; the next command starts another.
     Stop,
     /// Print its log.

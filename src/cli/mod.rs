@@ -16,6 +16,7 @@ mod follow;
 mod generate;
 mod goal;
 mod output;
+mod owner;
 mod printer;
 mod progress;
 mod run;

@@ -26,6 +26,7 @@ pub async fn controller(session: &Session, arguments: ControllerArguments) -> Re
     let locations = session.locations()?;
     match arguments.verb {
         ControllerVerb::Status(arguments) => status(session, &locations, arguments).await,
+        ControllerVerb::Start(arguments) => start(session, &locations, arguments).await,
         ControllerVerb::Stop => stop(session, &locations).await,
         ControllerVerb::Logs(arguments) => logs(session, &locations, &arguments),
     }
@@ -49,6 +50,24 @@ async fn status(
         Some(client) => Some(client.status().await?),
         None => None,
     };
+    say(session, locations, arguments, status)
+}
+
+async fn start(
+    session: &Session,
+    locations: &Locations,
+    arguments: ControllerStatusArguments,
+) -> Result<(), CliError> {
+    let status = session.controller().await?.status().await?;
+    say(session, locations, arguments, Some(status))
+}
+
+fn say(
+    session: &Session,
+    locations: &Locations,
+    arguments: ControllerStatusArguments,
+    status: Option<ControllerStatus>,
+) -> Result<(), CliError> {
     let printer = &session.printer;
     match (arguments.output, status) {
         (Some(format), Some(status)) => {

@@ -10,7 +10,8 @@ use crate::{
     cli::{
         CliError,
         args::{CreateArguments, ReportFormat},
-        caller, document,
+        caller,
+        document::{self, ReadDocument},
         follow::{Follower, Parting, interruptible},
         goal::{Goal, workers},
         printer::Reader,
@@ -27,29 +28,66 @@ const ATTEMPTS: u32 = 3;
 
 /// Runs the verb.
 pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(), CliError> {
-    let printer = &session.printer;
     session.locations()?;
-    let read = document::read(&arguments.file, &caller::working_directory()?, printer)?;
+    let read = read(session, &arguments)?;
+    let name = read.cluster.metadata.name.clone();
+    match arguments.owner {
+        None => {
+            let asking = ask(session, &arguments, read);
+            let asked = interruptible(asking, || interrupted(&name)).await??;
+            finish(session, &arguments, asked).await
+        }
+        Some(owner) => super::create_owned::create_owned(session, &arguments, read, owner).await,
+    }
+}
+
+fn read(session: &Session, arguments: &CreateArguments) -> Result<ReadDocument, CliError> {
+    let (directory, printer) = (caller::working_directory()?, &session.printer);
+    match &arguments.merge {
+        None => document::read(&arguments.file, &directory, printer),
+        Some(merge) => document::read_merged(&arguments.file, merge, &directory, printer),
+    }
+}
+
+/// A document that was accepted.
+pub(super) struct Asked {
+    pub client: ApiClient,
+    pub name: ClusterName,
+    pub reply: CreateReply,
+    progress: Progress,
+}
+
+/// Asks for the cluster, until the document is accepted.
+pub(super) async fn ask(
+    session: &Session,
+    arguments: &CreateArguments,
+    read: ReadDocument,
+) -> Result<Asked, CliError> {
+    let printer = &session.printer;
     let environment = caller::environment(printer);
     let name = read.cluster.metadata.name.clone();
     let mut progress = printer.progress(reader(arguments.output));
-    let asking = async {
-        let context = caller::context(&read.cluster, read.directory, &environment, printer);
-        let (client, context) = tokio::join!(session.controller(), context);
-        let request = CreateRequest {
-            document: read.cluster.clone(),
-            context: context?,
-            environment: environment.clone(),
-            mode: mode(&arguments),
-        };
-        insist(session, client?, &request, &mut progress).await
-    };
-    let (client, reply) = interruptible(asking, || interrupted(&name)).await??;
+    let context = caller::context(&read.cluster, read.directory, &arguments.caller, &environment, printer);
+    let (client, context) = tokio::join!(session.controller(), context);
+    let context = context?;
+    let request = CreateRequest { document: read.cluster, context, environment, mode: mode(arguments) };
+    let (client, reply) = insist(session, client?, &request, &mut progress).await?;
     for warning in &reply.warnings {
         printer.warning(warning);
     }
+    Ok(Asked { client, name, reply, progress })
+}
+
+/// Waits for what was asked for, if that is wanted, and says what there is.
+pub(super) async fn finish(
+    session: &Session,
+    arguments: &CreateArguments,
+    asked: Asked,
+) -> Result<(), CliError> {
+    let Asked { client, name, reply, mut progress } = asked;
+    let printer = &session.printer;
     let Some(view) = reply.cluster.as_ref().filter(|_| !arguments.dry_run && !arguments.no_wait) else {
-        return report_accepted(session, &arguments, &name, &reply, progress);
+        return report_accepted(session, arguments, &name, &reply, progress);
     };
     let bound = arguments.timeout.map_or_else(|| view.document.spec.wait_for.timeout(), Span::duration);
     let generation = view.generation;
