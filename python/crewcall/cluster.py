@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import weakref
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -142,7 +142,9 @@ class Cluster(DaskCluster):  # type: ignore[misc, unused-ignore]
             "drain_timeout": drain_timeout,
         }
         documents.refuse_unknown(list(unknown), [*fields, "shutdown_on_close", "replace", "quiet"])
-        self._begin = partial(self._create, documents.source(document, fields), replace=replace)
+        self._begin: Callable[[Progress], Awaitable[None]] | None = partial(
+            self._create, documents.source(document, fields), replace=replace
+        )
         self._setup(
             name or "",
             shutdown_on_close=shutdown_on_close,
@@ -212,10 +214,11 @@ class Cluster(DaskCluster):  # type: ignore[misc, unused-ignore]
         self._starting: asyncio.Future[None] | None = None
         self._process = os.getpid()
         self.security: Security | None = None
+        self.scheduler_comm: Any
         self._progress: Progress = choose_progress(quiet)
         super().__init__(asynchronous=asynchronous, loop=loop, quiet=True, name=name)
         self._asynchronous = asynchronous
-        if not self.asynchronous:
+        if not asynchronous:
             self._loop_runner.start()
             try:
                 with self._progress:
@@ -240,6 +243,7 @@ class Cluster(DaskCluster):  # type: ignore[misc, unused-ignore]
 
     async def _start(self) -> None:
         try:
+            assert self._begin is not None
             await self._begin(self._progress)
         except BaseException:
             self._abandon()
@@ -339,7 +343,9 @@ class Cluster(DaskCluster):  # type: ignore[misc, unused-ignore]
 
     async def _take(self, view: View) -> None:
         """Make this object show what the controller says."""
-        last, self._view = self._view, view
+        last = self._view
+        # What was asked for meanwhile may have been answered before this was on its way.
+        self._view = view = view if last is None else last.newer(view)
         self._cluster_info["name"] = view.name
         if view.endpoint is None:
             return

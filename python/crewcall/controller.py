@@ -25,7 +25,7 @@ class Controller:
         """Look at a cluster; raises ClusterNotFoundError."""
         return View.read(self._transport.request("GET", _path(name)))
 
-    def list(self) -> list[View]:
+    def clusters(self) -> list[View]:
         """Look at all clusters whose records can be used."""
         listed = self._transport.request("GET", "/v1/clusters")
         return [View.read(entry["cluster"]) for entry in listed if "cluster" in entry]

@@ -36,6 +36,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "drain_timeout": ("spec", "drainTimeout"),
 }
 
+# Fields of which exactly one inner field is given: another one takes its place.
+_ONE_OF = {
+    "provider": ("local", "kubernetes", "ec2"),
+    "environment": ("packages", "interpreter", "image"),
+}
+
 # What other cluster classes call it.
 _ELSEWHERE = {
     "n_workers": "workers=N",
@@ -145,7 +151,9 @@ def _value(name: str, value: Any) -> Any:
     if name == "worker_groups":
         return {group: _group(template) for group, template in dict(value).items()}
     if name == "provider" and isinstance(value, str):
-        return {value: {}}
+        value = {value: {}}
+    if name in _ONE_OF and isinstance(value, Mapping):
+        return {**dict.fromkeys(_ONE_OF[name]), **value}
     if isinstance(value, timedelta):
         return f"{round(value.total_seconds())}s"
     return value

@@ -87,7 +87,7 @@ pub async fn context(
         }
         None => None,
     };
-    Ok(CallerContext { import_path, working_directory, interpreter, document_directory })
+    Ok(CallerContext { working_directory, import_path, interpreter, document_directory })
 }
 
 async fn versions(

@@ -14,7 +14,10 @@ use crate::{
     },
     cli::{
         CliError, Exit,
-        args::{ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb},
+        args::{
+            ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb,
+            DataFormat,
+        },
         output::{age, print_data},
         session::Session,
     },
@@ -50,7 +53,7 @@ async fn status(
         Some(client) => Some(client.status().await?),
         None => None,
     };
-    say(session, locations, arguments, status)
+    say(session, locations, arguments.output, status)
 }
 
 async fn start(
@@ -59,17 +62,17 @@ async fn start(
     arguments: ControllerStatusArguments,
 ) -> Result<(), CliError> {
     let status = session.controller().await?.status().await?;
-    say(session, locations, arguments, Some(status))
+    say(session, locations, arguments.output, Some(status))
 }
 
 fn say(
     session: &Session,
     locations: &Locations,
-    arguments: ControllerStatusArguments,
+    format: Option<DataFormat>,
     status: Option<ControllerStatus>,
 ) -> Result<(), CliError> {
     let printer = &session.printer;
-    match (arguments.output, status) {
+    match (format, status) {
         (Some(format), Some(status)) => {
             print_data(printer, format, &json!({"running": true, "status": status}))
         }

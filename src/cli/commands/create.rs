@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use futures_util::StreamExt;
 use serde_json::json;
 
+use super::create_owned::create_owned;
 use crate::{
     api::{ApiClient, ApiError, CreateMessage, ErrorCode},
     cli::{
@@ -37,7 +38,7 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
             let asked = interruptible(asking, || interrupted(&name)).await??;
             finish(session, &arguments, asked).await
         }
-        Some(owner) => super::create_owned::create_owned(session, &arguments, read, owner).await,
+        Some(owner) => Box::pin(create_owned(session, &arguments, read, owner)).await,
     }
 }
 
@@ -97,7 +98,11 @@ pub(super) async fn finish(
             Goal::Ready { generation }
         }
     };
-    let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting(&name)).await?;
+    let parting = match arguments.owner {
+        None => parting(&name),
+        Some(_) => owned_parting(),
+    };
+    let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting).await?;
     let view = seen.as_ref().unwrap_or(view);
     if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)
         && different.status == ConditionStatus::False
@@ -185,6 +190,15 @@ fn parting(name: &ClusterName) -> Parting {
             "it goes on being created: `crewcall describe {name}` shows how far it is, \
              `crewcall delete {name}` ends it; `--timeout` waits longer"
         ),
+    }
+}
+
+/// For a cluster that does not go on without its owner.
+fn owned_parting() -> Parting {
+    Parting {
+        goes_on: "what this command made is deleted".to_owned(),
+        undo: None,
+        when_late: "what this command made is deleted; a longer `waitFor.timeout` waits longer".to_owned(),
     }
 }
 

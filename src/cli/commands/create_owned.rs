@@ -46,12 +46,13 @@ pub(super) async fn create_owned(
             None => finish(session, arguments, asked).await,
         };
     };
-    let finished = match stopped {
-        Some(why) => Err(interrupted(why, "the cluster is deleted")),
-        None => tokio::select! {
+    let finished = if let Some(why) = stopped {
+        Err(interrupted(why, "the cluster is deleted"))
+    } else {
+        tokio::select! {
             finished = finish(session, arguments, asked) => finished,
             why = &mut stop => Err(interrupted(why?, "the cluster is deleted")),
-        },
+        }
     };
     if let Err(error) = finished {
         delete(session, &key).await?;
