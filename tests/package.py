@@ -35,7 +35,7 @@ def check_content(wheel: Path) -> None:
     """See that the program and the package are there, and nothing that is for tests."""
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.endswith(".data/scripts/crewcall") for name in names), names
-    for name in ("__init__.py", "cluster.py", "py.typed", "crewcall.yaml"):
+    for name in ("__init__.py", "cluster.py", "py.typed"):
         assert f"crewcall/{name}" in names, names
     stray = [name for name in names if "__pycache__" in name or "test" in name]
     assert not stray, stray

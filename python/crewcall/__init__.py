@@ -9,13 +9,11 @@ client = Client(cluster)
 
 from __future__ import annotations
 
-import os
-
 import dask.config
-import yaml
 
 from crewcall.adaptation import Adaptation
 from crewcall.cluster import Cluster
+from crewcall.configuration import DEFAULTS
 from crewcall.controller import Controller
 from crewcall.errors import (
     ClusterNotFoundError,
@@ -51,12 +49,6 @@ __all__ = [
 ]
 
 
-def _set_defaults() -> None:
-    with open(os.path.join(os.path.dirname(__file__), "crewcall.yaml")) as file:
-        defaults = yaml.safe_load(file)
-    dask.config.update_defaults(defaults)
-
-
 def __getattr__(name: str) -> str:
     # Looking it up takes longer than all the rest.
     if name == "__version__":
@@ -66,4 +58,4 @@ def __getattr__(name: str) -> str:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-_set_defaults()
+dask.config.update_defaults(DEFAULTS)

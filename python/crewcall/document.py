@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import secrets
@@ -140,6 +139,8 @@ def refuse_unknown(names: list[str], known: list[str]) -> None:
     if name in _ELSEWHERE:
         hint = f"here it is {_ELSEWHERE[name]}"
     else:
+        import difflib  # Needed for mistakes only, and slow to import.
+
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
         hint = f"did you mean `{close[0]}`?" if close else "known are " + ", ".join(sorted(known))
     raise UnknownFieldError(f"Cluster() has no argument `{name}`", hint=hint)

@@ -71,8 +71,12 @@ class Server:
         work = root / "work"
         work.mkdir()
         (work / "cluster.ipynb").write_text(json.dumps(notebook()))
+        settings = root / "settings" / "@jupyterlab" / "apputils-extension"
+        settings.mkdir(parents=True)
+        (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
         self._runtime = root / "runtime"
         environment = dict(os.environ, IDENTITY_TOKEN="", IPYTHONDIR=str(root / "ipython"))
+        environment["JUPYTERLAB_SETTINGS_DIR"] = str(root / "settings")
         environment |= {f"JUPYTER_{name.upper()}_DIR": folder for name, folder in folders.items()}
         log = root / "server.log"
         with log.open("w") as output:
@@ -87,7 +91,7 @@ class Server:
                         "--ServerApp.port=0",
                     ),
                     *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={work}"),
-                    *("--LabApp.expose_app_in_browser=True", "--LabApp.news_url=''"),
+                    *("--LabApp.expose_app_in_browser=True"),
                 ],
                 env=environment,
                 stdout=output,
@@ -192,10 +196,9 @@ def use(server: Server, page: Page) -> None:
     driver.get(f"{server.url}lab/tree/cluster.ipynb?token={server.token}")
     ready = (
         "const shown = window.jupyterapp && window.jupyterapp.shell.currentWidget;"
-        "return !!(shown && shown.context && shown.context.isReady)"
+        "return !!(shown && shown.context && shown.context.isReady && shown.sessionContext.isReady)"
     )
-    wait_for("the notebook", lambda: driver.execute_script(ready))
-    wait_for("a kernel", lambda: server.ask("api/kernels"))
+    wait_for("the notebook with its kernel", lambda: driver.execute_script(ready))
     driver.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     wait_for("the progress", lambda: NAME in page.text(), page.text)
     page.picture("1-progress")
