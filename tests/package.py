@@ -39,7 +39,7 @@ def check_content(wheel: Path) -> None:
         assert f"crewcall/{name}" in names, names
     stray = [name for name in names if "__pycache__" in name or "test" in name]
     assert not stray, stray
-    print(f"{wheel.name}: {wheel.stat().st_size / 2**20:.1f} MiB, unstripped, of the dev profile")
+    print(f"{wheel.name}: {wheel.stat().st_size / 2**20:.1f} MiB, of the dev profile")
 
 
 def check_program(program: Path, home: Path) -> None:
@@ -103,7 +103,7 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     features = ("--no-default-features", "--features", "local,failpoints")
     run(maturin, "build", "--quiet", "--profile", "dev", *features, "--out", folder, cwd=ROOT)
-    run(maturin, "sdist", "--quiet", "--out", folder, cwd=ROOT)
+    run(maturin, "sdist", "--out", folder, cwd=ROOT)
     wheel = only(folder, "*.whl")
     check_content(wheel)
     check_source(only(folder, "*.tar.gz"))

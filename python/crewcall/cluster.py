@@ -22,7 +22,7 @@ from crewcall.controller import Controller
 from crewcall.errors import WaitTimeoutError
 from crewcall.life import LOOK, ClusterObject, offload
 from crewcall.views import Group
-from crewcall.widget import scaling_status
+from crewcall.widget import scaling_rows, scaling_status
 
 
 class Cluster(ClusterObject):
@@ -324,5 +324,5 @@ class Cluster(ClusterObject):
         return scaling_status(self._view)
 
     def _repr_html_(self, cluster_status: str | None = None) -> str:
-        status = self._scaling_status() if cluster_status is None else cluster_status
+        status = scaling_rows(self._view) if cluster_status is None else cluster_status
         return str(super()._repr_html_(cluster_status=status))

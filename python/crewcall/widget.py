@@ -1,4 +1,4 @@
-"""How a cluster looks in a notebook, beyond what Dask shows of any cluster."""
+"""How a cluster's sizes look in a notebook; the rest is as Dask shows any cluster."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from crewcall.views import Group, View
 
 def scaling_status(view: View | None) -> str:
     """Describe sizes as an HTML table: mode, and counts of each group."""
-    if view is None:
-        return ""
-    rows = "".join(_row(group, only=len(view.groups) == 1) for group in view.groups)
-    return f"<table>{rows}</table>"
+    return f"<table>{scaling_rows(view)}</table>"
+
+
+def scaling_rows(view: View | None) -> str:
+    """Describe sizes as rows of an HTML table with two columns."""
+    groups = view.groups if view is not None else ()
+    return "".join(_row(group, only=len(groups) == 1) for group in groups)
 
 
 def _row(group: Group, *, only: bool) -> str:
-    label = "Workers" if only else html.escape(group.name)
+    label = "Workers" if only else f"Group {html.escape(group.name)}"
     count = str(group.ready) if group.ready == group.wanted else f"{group.ready} / {group.wanted}"
     if group.draining:
         count += f", {group.draining} leaving"
-    mode = "Adaptive" if group.is_adaptive else "Manual"
-    if group.is_adaptive:
-        mode += f", {group.minimum} to {group.maximum}"
+    mode = f"Adaptive, {group.minimum} to {group.maximum}" if group.is_adaptive else "Manual"
     title = f' title="{html.escape(group.reason)}"' if group.reason else ""
     cell = 'style="text-align: left;"'
-    return f"<tr><td {cell}>{label}: {count}</td><td {cell}{title}>Scaling mode: {mode}</td></tr>"
+    return (
+        f"<tr><td {cell}><strong>{label}:</strong> {count}</td>"
+        f"<td {cell}{title}><strong>Scaling mode:</strong> {mode}</td></tr>"
+    )

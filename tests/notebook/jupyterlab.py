@@ -91,7 +91,7 @@ class Server:
                         "--ServerApp.port=0",
                     ),
                     *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={work}"),
-                    *("--LabApp.expose_app_in_browser=True"),
+                    "--LabApp.expose_app_in_browser=True",
                 ],
                 env=environment,
                 stdout=output,

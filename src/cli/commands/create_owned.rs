@@ -1,4 +1,4 @@
-//! `create --owner`: a cluster that ends with the process that it is for.
+//! `create --owner`: a cluster that ends with the process that it is for (docs/decisions.md, 18).
 
 use std::{pin::pin, time::Duration};
 
