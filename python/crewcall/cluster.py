@@ -19,7 +19,7 @@ from distributed.utils import Log, Logs
 from crewcall import document as documents
 from crewcall.adaptation import Adaptation
 from crewcall.controller import Controller
-from crewcall.errors import WaitTimeoutError
+from crewcall.errors import UnknownFieldError, WaitTimeoutError
 from crewcall.life import LOOK, ClusterObject, offload
 from crewcall.views import Group
 from crewcall.widget import scaling_rows, scaling_status
@@ -182,17 +182,27 @@ class Cluster(ClusterObject):
         """
         return self._resize(group, {"fixed": n}, force=force)
 
-    def adapt(self, *, minimum: int = 0, maximum: int, group: str = "workers") -> Adaptation:
+    def adapt(self, *, minimum: int = 0, maximum: int, group: str = "workers", **unknown: Any) -> Adaptation:
         """Let the controller choose the number of workers. That goes on when this process has ended.
 
         Args:
             minimum: At least so many workers.
             maximum: At most so many.
             group: Of which group.
+            **unknown: Refused.
 
         Returns:
             The bounds; in asynchronous use they may be awaited.
+
+        Raises:
+            UnknownFieldError: For the settings of Dask's own adaptive scaling, which has no part in this.
         """
+        if unknown:
+            raise UnknownFieldError(
+                f"adapt() has no argument `{next(iter(unknown))}`",
+                hint="the controller decides, and hears of changes as they happen; there are minimum, "
+                "maximum and group",
+            )
         asked = self._resize(group, {"adaptive": {"min": minimum, "max": maximum}}, force=False)
         return Adaptation(minimum, maximum, group, asked)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crewcall import Cluster, ClusterNotFoundError, WaitTimeoutError
+from crewcall import Cluster, ClusterNotFoundError, UnknownFieldError, WaitTimeoutError
 from distributed import Client
 from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.utils import format_dashboard_link
@@ -172,6 +172,8 @@ def test_groups_have_sizes_of_their_own(name: str) -> None:
         bounds = cluster.adapt(minimum=0, maximum=3, group="big")
         assert (bounds.minimum, bounds.maximum) == (0, 3)
         wait_until(lambda: cluster.groups["big"].is_adaptive)
+        with pytest.raises(UnknownFieldError, match="interval"):
+            cluster.adapt(maximum=3, interval="1s")
         assert "Adaptive, 0 to 3" in cluster._repr_html_()
 
 
