@@ -22,8 +22,11 @@ from crewcall.views import View
 
 logger = logging.getLogger("crewcall")
 
-# Seconds that the end of this process, or a Ctrl-C, may wait until the deletion is on record.
+# Seconds that the end of this process may wait until the deletion is on record.
 RELEASE_BOUND = 10.0
+
+# The same after a Ctrl-C. While software is installed it takes longer; the process that waits for it goes on.
+INTERRUPT_BOUND = 3.0
 
 
 @dataclass(frozen=True)

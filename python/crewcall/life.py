@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 import weakref
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
@@ -119,7 +120,7 @@ class ClusterObject(DaskCluster):  # type: ignore[misc, unused-ignore]
         options = ["--replace"] if replace else []
         starting = launch.Launch(source, owned=self._shutdown_on_close is not False, options=options)
         self._launch = starting
-        launched = await offload(starting.run, progress.tell)
+        launched = await on_daemon(partial(starting.run, progress.tell))
         view = launched.view
         known = launch.owned(view.uid)
         if launched.is_new and self._shutdown_on_close is not False:
@@ -161,7 +162,7 @@ class ClusterObject(DaskCluster):  # type: ignore[misc, unused-ignore]
             pass
         elif self._shutdown_on_close is not False:
             starting.interrupt()
-            starting.wait(launch.RELEASE_BOUND)
+            starting.wait(launch.INTERRUPT_BOUND)
         else:
             starting.let_go()
         if self._ownership is not None:
@@ -338,3 +339,24 @@ def security_of(view: View) -> Security | None:
 async def offload(work: Callable[..., Result], *arguments: Any) -> Result:
     """Run on a thread, so that the loop goes on."""
     return await asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments))
+
+
+async def on_daemon(work: Callable[[], Result]) -> Result:
+    """Run on a thread that does not keep the interpreter from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+
+    def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+        if not done.done():
+            set_outcome(outcome)
+
+    def run() -> None:
+        try:
+            told = partial(settle, done.set_result, work())
+        except Exception as error:
+            told = partial(settle, done.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # The loop was closed meanwhile.
+            loop.call_soon_threadsafe(told)
+
+    threading.Thread(target=run, name="crewcall-create", daemon=True).start()
+    return await done

@@ -80,9 +80,10 @@ def wait_until(
         time.sleep(0.05)
 
 
-def processes_of(root: Path) -> list[str]:
-    """Processes other than this one that were started with this state directory."""
-    marker = f"CREWCALL_STATE_DIR={root}/state".encode()
+def processes_of(root: Path | None) -> list[str]:
+    """Processes other than this one that were started with this state directory; without one, this test's."""
+    state = f"{root}/state" if root is not None else os.environ["CREWCALL_STATE_DIR"]
+    marker = f"CREWCALL_STATE_DIR={state}".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

@@ -10,7 +10,17 @@ import warnings
 
 import pytest
 from crewcall import Cluster
-from support import BOUND, crewcall, expect_line, names, run_python, start_python, view, wait_until
+from support import (
+    BOUND,
+    crewcall,
+    expect_line,
+    names,
+    processes_of,
+    run_python,
+    start_python,
+    view,
+    wait_until,
+)
 
 STARTED = """
     import sys, time
@@ -51,6 +61,11 @@ def test_a_killed_program_leaves_what_it_was_to_leave(name: str) -> None:
     crewcall("delete", name)
 
 
+def processes_with(owner: int) -> list[str]:
+    """Processes that wait for the end of that one."""
+    return [line for line in processes_of(None) if f"--owner {owner} " in f"{line} "]
+
+
 INTERRUPTED = """
     import sys
     from crewcall import Cluster
@@ -80,9 +95,11 @@ def test_ctrl_c_while_starting_is_what_shutdown_on_close_says(name: str, keep: b
         wait_until(lambda: name in names(), bound=30)
         crewcall("delete", name)
     else:
+        # The process that has asked for it may still wait for the answer.
+        wait_until(
+            lambda: not processes_with(process.pid), lambda: str(processes_with(process.pid)), bound=60
+        )
         assert name not in names()
-        time.sleep(1)
-        assert name not in names(), "nor does it come later"
 
 
 def test_a_cluster_that_does_not_become_ready_is_deleted(name: str) -> None:
