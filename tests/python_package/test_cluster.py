@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crewcall import Cluster, ClusterNotFoundError, UnknownFieldError, WaitTimeoutError
+from crewcall import Cluster, ClusterNotFoundError, Controller, UnknownFieldError, WaitTimeoutError
 from distributed import Client
 from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.utils import format_dashboard_link
@@ -101,6 +101,7 @@ def test_a_second_object_for_it_sees_the_same_and_ends_nothing(shared: Cluster) 
         assert not other.shutdown_on_close
         assert other.observed == shared.observed
         assert other == shared
+    assert shared.name in [view.name for view in Controller().clusters()]
     assert shared.name in names()
     with pytest.raises(ClusterNotFoundError, match="no-such"):
         Cluster.from_name("no-such")
