@@ -138,6 +138,11 @@ class Ownership:
         self._launch = launch
         self._end = weakref.finalize(self, _delete, os.getpid(), name, uid, controller, launch)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether this process has had the cluster deleted, or has left it to itself."""
+        return not self._end.alive
+
     def end(self) -> None:
         """Have the cluster deleted; once."""
         self._end()

@@ -223,7 +223,8 @@ class ClusterObject(DaskCluster):  # type: ignore[misc, unused-ignore]
             logger.info("the scheduler of cluster %s does not answer: %s", view.name, error)
 
     def _ended(self) -> None:
-        logger.warning("cluster %s has ended", self.name)
+        if self._ownership is None or not self._ownership.is_over:
+            logger.warning("cluster %s has ended", self.name)
         if self._ownership is not None:
             self._ownership.give_up()
             self._ownership = None
