@@ -263,6 +263,10 @@ class ClusterObject(DaskCluster):  # type: ignore[misc, unused-ignore]
                 )
             await asyncio.sleep(LOOK / 2)
 
+    def __exit__(self, *error: object) -> None:
+        # Older versions of Dask's go through the loop, which does not run in a fork.
+        self.close()
+
     async def _let_go(self, closing: bool = False) -> None:
         """Stop following and talking; the cluster itself is left as it is."""
         self.status = Status.closing

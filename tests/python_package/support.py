@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -54,7 +55,12 @@ def start_python(program: str, *arguments: str) -> subprocess.Popen[str]:
 def run_python(program: str, *arguments: str) -> str:
     """Run a program in a Python of its own; what it prints."""
     process = start_python(program, *arguments)
-    printed, _ = process.communicate(timeout=BOUND)
+    try:
+        printed, _ = process.communicate(timeout=BOUND)
+    except subprocess.TimeoutExpired:
+        # With what it has forked.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode == 0, printed
     return printed
 

@@ -145,14 +145,14 @@ def test_a_fork_ends_nothing(name: str) -> None:
         import os, sys
         from distributed import Client
         from crewcall import Cluster
-        with Cluster(name=sys.argv[1], workers=1) as cluster, Client(cluster) as client:
+        with Cluster(name=sys.argv[1], workers=1) as cluster:
             child = os.fork()
             if child == 0:
                 cluster.close()
-                del cluster
                 sys.exit(0)
             os.waitpid(child, 0)
-            print("answer", client.submit(abs, -2).result(timeout=60))
+            with Client(cluster) as client:
+                print("answer", client.submit(abs, -2).result(timeout=60))
     """
     assert "answer 2" in run_python(program, name)
     assert name not in names()
