@@ -1,6 +1,7 @@
 //! The loop, one per cluster, driven by hints, timers and finished actions; and what can be asked
 //! of all of them together.
 
+mod actions;
 mod cell;
 mod clock;
 mod create;
@@ -13,6 +14,7 @@ mod operations;
 pub mod process;
 mod reconciler;
 mod requests;
+mod resize;
 mod view;
 
 pub use cell::ClusterCell;

@@ -19,6 +19,7 @@ pub use context::{CallerContext, CallerEnvironment, Interpreter, SoftwareVersion
 pub use engine_status::{Demand, Departure, EngineStatus, WorkerState, WorkerStatus};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{ErrorKind, Residue, Stop};
+pub(crate) use ids::hexadecimal;
 pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, Slot, TemplateHash};
 pub use ledger::{
     AdaptiveSize, Anchoring, DrainReason, FailureNote, Failures, GroupLedger, HeldUp, Ledger, SlotEntry,

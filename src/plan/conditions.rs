@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::{
     backoff::PERSISTENT,
-    situation::{AnchorCall, DrainCall, EngineView, EnvironmentMatch, Situation, Surroundings},
+    operations::{AnchorCall, DrainCall},
+    situation::{EngineView, EnvironmentMatch, Situation, Surroundings},
     size::{desired, unsatisfiable},
 };
 use crate::{

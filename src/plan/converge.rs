@@ -6,9 +6,10 @@ use jiff::Timestamp;
 
 use super::{
     backoff::next_try,
+    operations::AnchorCall,
     outcome::{Action, PlannedNode},
     planner::{Planner, later, record_failure},
-    situation::{AnchorCall, Surroundings},
+    situation::Surroundings,
     template::template_hash,
 };
 use crate::{

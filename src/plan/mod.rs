@@ -8,6 +8,7 @@ mod belt;
 mod conditions;
 mod converge;
 mod draining;
+mod operations;
 mod outcome;
 mod planner;
 mod settle;
@@ -20,11 +21,9 @@ mod tests;
 
 pub use backoff::delay_after;
 pub use conditions::phase;
+pub use operations::{AnchorCall, DrainCall, LaunchFailure, Operations};
 pub use outcome::{Action, Outcome, Plan, PlannedNode};
 pub use planner::{needs_ranking, plan};
-pub use situation::{
-    AnchorCall, DrainCall, EngineView, EnvironmentMatch, Facts, LaunchFailure, Operations, Situation,
-    Surroundings,
-};
+pub use situation::{EngineView, EnvironmentMatch, Facts, Situation, Surroundings};
 pub use size::desired;
 pub use template::template_hash;

@@ -9,8 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     conditions,
+    operations::AnchorCall,
     outcome::{Action, Outcome, Plan},
-    situation::{AnchorCall, EngineView, Situation},
+    situation::{EngineView, Situation},
     size::{count_of, desired},
 };
 use crate::{

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{
     backoff::STABLE,
     converge::ASK_AGAIN,
+    operations::DrainCall,
     planner::{Planner, later},
-    situation::{DrainCall, EngineView},
+    situation::EngineView,
 };
 use crate::{
     model::{

@@ -44,6 +44,7 @@ pub use reference::reference_markdown;
 pub use render::ColorChoice;
 pub use rules::{Invalid, Mark, Problem, Target, problems, validate};
 pub use schema::json_schema;
+pub(crate) use text::string_form;
 pub use time_limit::TimeLimit;
 pub use types::{
     ApiVersion, ClusterSpec, ComputeCluster, DaskSpec, Ec2Spec, EngineSpec, EnvironmentSpec, Kind,

@@ -24,7 +24,8 @@ use super::{
 };
 use crate::{
     model::{
-        BootId, CallerEnvironment, ClusterKey, Interpreter, MachineId, NodeName, Observed, SoftwareVersions,
+        BootId, CallerEnvironment, ClusterKey, IdError, Interpreter, MachineId, NodeName, Observed,
+        SoftwareVersions,
     },
     provider::{
         AnchorRequest, Caller, Capabilities, Directories, ErrorKind, LogRequest, LogStream, Managed,
@@ -274,7 +275,7 @@ impl Provider for LocalProvider {
     async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError> {
         let invalid =
             |error: &dyn std::fmt::Display| ProviderError::new(ErrorKind::Invalid, error.to_string());
-        let id = managed.id.parse().map_err(|error: paths::HostIdError| invalid(&error))?;
+        let id = managed.id.parse().map_err(|error: IdError| invalid(&error))?;
         let host_paths = paths::host(&self.shared.directories.state, &id);
         let finder = self.shared.finder();
         if let Some((found, record)) = finder.host_of(&managed.cluster)?
