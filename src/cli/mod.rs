@@ -17,10 +17,12 @@ mod generate;
 mod goal;
 mod output;
 mod printer;
+mod probe;
 mod progress;
 mod run;
 mod session;
 mod shell;
+mod tail;
 
 pub use args::Arguments;
 pub use diagnostics::CliError;

@@ -49,6 +49,11 @@ pub(crate) fn one_of(words: &[&str]) -> String {
     }
 }
 
+/// `1 task`, `2 tasks`.
+pub(crate) fn count_of(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// Whether a terminal might obey the character, or reorder text by it.
 pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control()

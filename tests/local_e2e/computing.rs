@@ -66,7 +66,9 @@ fn with_the_printed_endpoint(home: &Home, endpoint: &str) -> String {
 }
 
 fn dashboard(printed: &str) -> String {
-    let link = printed.lines().find_map(|line| line.strip_prefix("dashboard")).unwrap().trim();
+    let line = printed.lines().find_map(|line| line.strip_prefix("dashboard")).unwrap();
+    // What follows the link says when it does not answer yet.
+    let link = line.split_whitespace().next().unwrap();
     format!(
         "
 import time, urllib.request, urllib.error

@@ -50,6 +50,9 @@ pub struct ControllerStatusArguments {
 /// Arguments of `controller logs`.
 #[derive(Debug, Args)]
 pub struct ControllerLogsArguments {
+    /// Go on with what is logged from now on, also by the controllers that follow.
+    #[arg(short, long)]
+    pub follow: bool,
     /// Only the last so many lines.
     #[arg(long, value_name = "N")]
     pub tail: Option<usize>,

@@ -1,9 +1,6 @@
 //! `controller`: the process that looks after this machine's clusters.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader},
-};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -17,9 +14,13 @@ use crate::{
         args::{ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb},
         output::{age, print_data},
         session::Session,
+        tail::{Tail, last_lines},
     },
     controller::{Clock, SystemClock, process::Locations},
 };
+
+/// How often a log that is followed is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Runs the verb.
 pub async fn controller(session: &Session, arguments: ControllerArguments) -> Result<(), CliError> {
@@ -27,7 +28,7 @@ pub async fn controller(session: &Session, arguments: ControllerArguments) -> Re
     match arguments.verb {
         ControllerVerb::Status(arguments) => status(session, &locations, arguments).await,
         ControllerVerb::Stop => stop(session, &locations).await,
-        ControllerVerb::Logs(arguments) => logs(session, &locations, &arguments),
+        ControllerVerb::Logs(arguments) => logs(session, &locations, &arguments).await,
     }
 }
 
@@ -83,26 +84,28 @@ async fn stop(session: &Session, locations: &Locations) -> Result<(), CliError> 
     }
 }
 
-fn logs(
+async fn logs(
     session: &Session,
     locations: &Locations,
     arguments: &ControllerLogsArguments,
 ) -> Result<(), CliError> {
     let path = locations.log();
     let failed = |cause| CliError::File { doing: "read", path: path.clone(), cause };
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            session.printer.note(&format!("no controller has written to {} yet", path.display()));
-            return Ok(());
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let mut lines = BufReader::new(file).split(b'\n').collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let skipped = arguments.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-    for line in lines.iter_mut().skip(skipped) {
-        line.push(b'\n');
-        session.printer.result_bytes(line)?;
+    let printer = &session.printer;
+    let mut log = Tail::new(path.clone());
+    let written = log.more().map_err(failed)?;
+    if !path.exists() {
+        printer.note(&format!("no controller has written to {} yet", path.display()));
     }
-    Ok(())
+    printer.result_bytes(arguments.tail.map_or(&*written, |count| last_lines(&written, count)))?;
+    if !arguments.follow {
+        return Ok(());
+    }
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let news = log.more().map_err(failed)?;
+        if !news.is_empty() {
+            printer.result_bytes(&news)?;
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `create`: a document becomes a cluster, or the changes of one.
 
-use std::fmt::Write as _;
+use std::{cell::Cell, fmt::Write as _, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::json;
@@ -14,6 +14,7 @@ use crate::{
         follow::{Follower, Parting, interruptible},
         goal::{Goal, workers},
         printer::Reader,
+        probe,
         progress::Progress,
         session::{Session, explain},
     },
@@ -25,6 +26,9 @@ use crate::{
 /// Controllers that are asked, one after the other's end.
 const ATTEMPTS: u32 = 3;
 
+/// How long a finished `create` waits to see whether the dashboard answers.
+const DASHBOARD_BOUND: Duration = Duration::from_millis(100);
+
 /// Runs the verb.
 pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(), CliError> {
     let printer = &session.printer;
@@ -33,6 +37,7 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
     let environment = caller::environment(printer);
     let name = read.cluster.metadata.name.clone();
     let mut progress = printer.progress(reader(arguments.output));
+    let asked = Cell::new(Asked::Nothing);
     let asking = async {
         let context = caller::context(&read.cluster, read.directory, &environment, printer);
         let (client, context) = tokio::join!(session.controller(), context);
@@ -42,9 +47,11 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
             environment: environment.clone(),
             mode: mode(&arguments),
         };
-        insist(session, client?, &request, &mut progress).await
+        let client = client?;
+        asked.set(Asked::ForTheCluster);
+        insist(session, client, &request, &mut progress).await
     };
-    let (client, reply) = interruptible(asking, || interrupted(&name)).await??;
+    let (client, reply) = interruptible(asking, || interrupted(&name, asked.get())).await??;
     for warning in &reply.warnings {
         printer.warning(warning);
     }
@@ -70,7 +77,7 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
     match arguments.output {
         Some(ReportFormat::Json) => Ok(()),
         Some(ReportFormat::Name) => printer.result_line(name.as_str()),
-        None => printer.result(&summary(view)),
+        None => printer.result(&summary(view, dashboard(view).await)),
     }
 }
 
@@ -132,10 +139,22 @@ async fn accepted(
     Err(ApiError::new(ErrorCode::Unreachable, message).with_hint(hint).into())
 }
 
-fn interrupted(name: &ClusterName) -> CliError {
-    CliError::Interrupted {
-        goes_on: format!("cluster {name} goes on being created"),
-        hint: Some(format!("`crewcall delete {name}` ends it")),
+/// What a controller may have heard when Ctrl-C comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    ForTheCluster,
+}
+
+fn interrupted(name: &ClusterName, asked: Asked) -> CliError {
+    match asked {
+        Asked::Nothing => {
+            CliError::Interrupted { goes_on: "nothing had been asked for yet".to_owned(), hint: None }
+        }
+        Asked::ForTheCluster => {
+            let Parting { goes_on, undo, .. } = parting(name);
+            CliError::Interrupted { goes_on, hint: undo }
+        }
     }
 }
 
@@ -183,8 +202,22 @@ fn report_accepted(
     printer.result_line(&text)
 }
 
+/// Whether the link to the dashboard leads somewhere already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dashboard {
+    Answers,
+    Starts,
+}
+
+async fn dashboard(view: &ClusterView) -> Dashboard {
+    match &view.dashboard {
+        Some(link) if !probe::answers(link, DASHBOARD_BOUND).await => Dashboard::Starts,
+        Some(_) | None => Dashboard::Answers,
+    }
+}
+
 /// What a person needs of a cluster that can be used.
-fn summary(view: &ClusterView) -> String {
+fn summary(view: &ClusterView, state: Dashboard) -> String {
     let name = &view.name;
     let ready = view.groups.iter().map(|group| group.ready).fold(0, u32::saturating_add);
     let mut text = format!("Cluster {name} is ready: {}\n", workers(ready, ""));
@@ -195,7 +228,8 @@ fn summary(view: &ClusterView) -> String {
         line("endpoint", endpoint);
     }
     match &view.dashboard {
-        Some(dashboard) => line("dashboard", dashboard),
+        Some(link) if state == Dashboard::Starts => line("dashboard", &format!("{link}     # in a moment")),
+        Some(link) => line("dashboard", link),
         None => line("dashboard", "none: its software has no bokeh"),
     }
     line("connect", &connect(view));
@@ -224,12 +258,14 @@ mod tests {
         view.endpoint = Some("tls://127.0.0.1:40123".to_owned());
         view.dashboard = Some("http://127.0.0.1:41234/status".to_owned());
         assert_eq!(
-            summary(&view),
+            summary(&view, Dashboard::Starts),
             "Cluster demo is ready: 4 workers\n\
              endpoint   tls://127.0.0.1:40123\n\
-             dashboard  http://127.0.0.1:41234/status\n\
+             dashboard  http://127.0.0.1:41234/status     # in a moment\n\
              connect    crewcall run demo -- python     # the cluster's own, then Client()\n\
              delete     crewcall delete demo\n"
         );
+        let answering = summary(&view, Dashboard::Answers);
+        assert!(answering.contains("dashboard  http://127.0.0.1:41234/status\n"), "{answering}");
     }
 }

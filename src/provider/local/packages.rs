@@ -25,6 +25,7 @@ use super::{
 use crate::{
     model::CallerEnvironment,
     provider::{Directories, ErrorKind, ProviderError},
+    spec::count_of,
 };
 
 /// How long an installation may take: large packages over a slow line.
@@ -89,14 +90,14 @@ pub async fn build(
     let parent = paths::environments(directories);
     os::private_directory(&parent).map_err(|error| failed("make", &parent, &error))?;
     let lock_path = parent.join(format!("{name}.lock"));
-    progress(format!("building an environment with {}", packages.join(", ")));
+    progress(format!("installing {}", brief(&packages)));
     let _lock = lock(&lock_path).await.map_err(|error| failed("lock", &lock_path, &error))?;
     if is_whole(&place, &interpreter) {
         return Ok(interpreter);
     }
     // A build that was cut short.
     os::remove_all(&place).map_err(|error| failed("remove", &place, &error))?;
-    let installer = Installer { base, place: &place, environment: passed(environment), progress };
+    let installer = Installer { base, place: &place, environment: passed(environment) };
     let built = installer.install(&packages).await.and_then(|()| {
         os::write_durably(&place.join(COMPLETE), packages.join("\n").as_bytes())
             .map_err(|error| failed("write", &place.join(COMPLETE), &error))
@@ -108,6 +109,25 @@ pub async fn build(
         return Err(error);
     }
     Ok(interpreter)
+}
+
+/// `dask, numpy … (12 packages)`: the names of a few, without versions and addresses.
+fn brief(packages: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name = |package: &str| {
+        let (name, rest) = package.split_at(package.find(|c| !part_of_name(c)).unwrap_or(package.len()));
+        let is_name =
+            name.starts_with(|c: char| c.is_ascii_alphanumeric()) && !rest.starts_with([':', '/', '+']);
+        if is_name { name.to_owned() } else { "a package by its address".to_owned() }
+    };
+    let names: Vec<String> = packages.iter().take(SHOWN).map(|package| name(package)).collect();
+    let more = if packages.len() > SHOWN {
+        format!(" … ({})", count_of(u64::try_from(packages.len()).unwrap_or(u64::MAX), "package"))
+    } else {
+        String::new()
+    };
+    names.join(", ") + &more
 }
 
 /// Whether a build ended well, and nobody has removed the Python that it was built with.
@@ -158,7 +178,6 @@ struct Installer<'a> {
     base: &'a Path,
     place: &'a Path,
     environment: BTreeMap<String, String>,
-    progress: &'a (dyn Fn(String) + Send + Sync),
 }
 
 impl Installer<'_> {
@@ -185,7 +204,8 @@ impl Installer<'_> {
         std::env::split_paths(path).map(|folder| folder.join("uv")).find(|program| is_executable(program))
     }
 
-    /// Runs a program to its end, showing what it says; its last lines are the error.
+    /// Runs a program to its end. When it fails, what it said is the error: its last lines for people, all of
+    /// it in the log.
     async fn run(&self, mut command: Command, what: &str) -> Result<(), ProviderError> {
         let failed = |error: &io::Error| cannot(&format!("run {what}"), error);
         let mut child = command
@@ -212,7 +232,6 @@ impl Installer<'_> {
         let run = async {
             while let Some(line) = said.recv().await {
                 if !line.trim().is_empty() {
-                    (self.progress)(line.clone());
                     shown.push(line);
                 }
             }
@@ -233,10 +252,12 @@ impl Installer<'_> {
         if status.success() {
             return Ok(());
         }
+        tracing::warn!("{what} failed ({status}), and said:\n{}", shown.join("\n"));
         let last: Vec<String> = error_lines(&shown);
         let message = format!("{what} failed ({status}):\n{}", last.join("\n"));
         Err(ProviderError::new(ErrorKind::Invalid, message).with_hint(
-            "change environment.packages, or check the package index and its settings (PIP_..., UV_...)",
+            "change environment.packages, or check the package index and its settings (PIP_..., UV_...); \
+             `crewcall controller logs` has the whole output",
         ))
     }
 }
@@ -308,6 +329,28 @@ mod tests {
             ["Collecting nosuch", "ERROR: No matching distribution found for nosuch"].map(str::to_owned);
         assert_eq!(error_lines(&shown), [&*shown[1]]);
         assert_eq!(error_lines(&["error: uv says no".to_owned()]), ["error: uv says no"]);
+    }
+
+    #[test]
+    fn what_is_installed_is_said_on_one_line_without_versions_and_addresses() {
+        assert_eq!(brief(&["dask[distributed]==2026.8.0"]), "dask");
+        let many = ["bokeh", "dask[distributed]>=2024", "numpy ==2", "pandas", "xarray"];
+        assert_eq!(brief(&many), "bokeh, dask, numpy … (5 packages)");
+        let odd = ["git+https://me:secret@example.com/x", "./wheels/x.whl", "mine @ file:///x"];
+        assert_eq!(brief(&odd), "a package by its address, a package by its address, mine");
+    }
+
+    #[tokio::test]
+    async fn what_an_installer_says_is_in_the_error_and_nowhere_else_when_it_fails() {
+        let environment = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+        let installer = Installer { base: Path::new("/"), place: Path::new("/"), environment };
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo Collecting one; echo 'ERROR: no such package' >&2; exit 3"]);
+        let error = installer.run(command, "pip install").await.unwrap_err();
+        assert!(error.message.ends_with("ERROR: no such package"), "{error}");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo Collecting one"]);
+        installer.run(command, "pip install").await.unwrap();
     }
 
     #[tokio::test]
