@@ -23,7 +23,7 @@ use super::{
     watch::Story,
 };
 use crate::{
-    controller::{ClusterView, CreateRequest, Fleet, Leftover, Listed, ScaleRequest, Sweep},
+    controller::{ClusterSummary, ClusterView, CreateRequest, Fleet, Leftover, Listed, ScaleRequest, Sweep},
     model::{Event, NodeName},
     provider::{Follow, LogRequest},
     spec::ClusterName,
@@ -63,6 +63,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/stop", post(stop))
         .route("/v1/gc", post(gc))
         .route("/v1/clusters", get(list).post(create))
+        .route("/v1/summaries", get(summaries))
         .route("/v1/clusters/{name}", get(one).delete(delete))
         .route("/v1/clusters/{name}/watch", get(watch))
         .route("/v1/clusters/{name}/events", get(events))
@@ -104,6 +105,10 @@ async fn gc(State(service): Shared, Asked(sweep): Asked<Sweep>) -> Answer<Vec<Le
 
 async fn list(State(service): Shared) -> Answer<Vec<Listed>> {
     Ok(Json(service.fleet.list().await?))
+}
+
+async fn summaries(State(service): Shared) -> Answer<Vec<Listed<ClusterSummary>>> {
+    Ok(Json(service.fleet.summaries().await?))
 }
 
 async fn one(State(service): Shared, Path(name): Path<String>) -> Answer<ClusterView> {

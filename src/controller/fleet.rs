@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use super::{
-    Clock, ClusterCell, ClusterView, Listed, Reconciler, RequestError, Tools, failpoint::failpoint,
-    requests::is_dormant,
+    Clock, ClusterCell, ClusterSummary, ClusterView, Listed, Reconciler, RequestError, Tools,
+    failpoint::failpoint, requests::is_dormant,
 };
 use crate::{
     engine::Engine,
@@ -202,13 +202,24 @@ impl Fleet {
 
     /// All clusters, and the records that cannot be used.
     pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
-        let unreadable = self.tools.store.list().await?.into_iter().filter_map(Result::err);
+        self.listed(Member::view).await
+    }
+
+    /// The same, as a table shows it.
+    pub async fn summaries(&self) -> Result<Vec<Listed<ClusterSummary>>, RequestError> {
+        self.listed(Member::summary).await
+    }
+
+    /// What is known is in memory; only records of other names are read.
+    async fn listed<T>(&self, shown: impl Fn(&Member) -> T) -> Result<Vec<Listed<T>>, RequestError> {
+        let members = self.members().clone();
+        let known = members.keys().cloned().collect();
+        let unreadable = self.tools.store.unusable(&known).await?.into_iter();
         let unreadable = unreadable.map(|record| Listed::Unreadable {
             problem: format!("{} (hint: {})", record.problem, record.hint),
             name: record.name,
         });
-        let members: Vec<Member> = self.members().values().cloned().collect();
-        let known = members.iter().map(|member| Listed::Cluster(Box::new(member.view())));
+        let known = members.values().map(|member| Listed::Cluster(Box::new(shown(member))));
         Ok(known.chain(unreadable).collect())
     }
 
@@ -329,6 +340,14 @@ impl Member {
             view.dashboard = None;
         }
         view
+    }
+
+    /// What a table shows of it.
+    fn summary(&self) -> ClusterSummary {
+        match self.standing {
+            Standing::Ours => ClusterSummary::from(&*self.cell.view()),
+            Standing::Lost | Standing::Elsewhere => ClusterSummary::from(&self.view()),
+        }
     }
 
     pub(super) async fn elsewhere(&self) -> RequestError {

@@ -15,6 +15,7 @@ pub mod process;
 mod reconciler;
 mod requests;
 mod resize;
+mod summary;
 mod view;
 
 pub use cell::ClusterCell;
@@ -27,4 +28,5 @@ pub use requests::{
     CreateMode, CreateOutcome, CreateReply, CreateRequest, Fate, Leftover, Listed, RequestError,
     ScaleRequest, Sweep, Unplaced,
 };
+pub use summary::ClusterSummary;
 pub use view::{Awaited, ClientFiles, ClusterView, GroupView, NodePhase, NodeView};

@@ -1,6 +1,6 @@
 //! What every store must be able to do.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 
@@ -18,6 +18,9 @@ use crate::{
 pub trait Store: Send + Sync {
     /// All records, and those that cannot be read.
     async fn list(&self) -> Result<Vec<Result<ClusterRecord, Unreadable>>, StoreError>;
+
+    /// How long the store has been there. What is older may have its record elsewhere.
+    async fn age(&self) -> Result<Duration, StoreError>;
 
     /// Adds a record, unless one of its name is there.
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError>;

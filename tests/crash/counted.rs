@@ -190,6 +190,10 @@ impl Store for CountedStore {
         self.steps.call("list", self.inner.list()).await
     }
 
+    async fn age(&self) -> Result<Duration, StoreError> {
+        self.inner.age().await
+    }
+
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {
         self.steps.call("create", self.inner.create(record)).await
     }

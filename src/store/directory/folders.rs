@@ -1,6 +1,7 @@
 //! The folders of the clusters: how they come, change and go. Blocking.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs,
     io::{self, ErrorKind},
@@ -76,6 +77,16 @@ impl Folders {
         self.sweep(Depth::Folders)?;
         let names = entries(&self.clusters)?;
         Ok(names.iter().filter_map(|name| self.listed(name)).collect())
+    }
+
+    pub(super) fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError> {
+        let is_known = |name: &OsStr| {
+            let name = name.to_str().and_then(|name| name.parse().ok());
+            name.is_some_and(|name| known.contains(&name))
+        };
+        let names = entries(&self.clusters)?;
+        let unknown = names.iter().filter(|name| !is_known(name));
+        Ok(unknown.filter_map(|name| self.listed(name)?.err()).collect())
     }
 
     pub(super) fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {

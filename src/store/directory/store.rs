@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -72,6 +73,10 @@ fn unfinished(path: &Path, error: &tokio::task::JoinError) -> StoreError {
 impl Store for DirectoryStore {
     async fn list(&self) -> Result<Vec<Result<ClusterRecord, Unreadable>>, StoreError> {
         self.blocking(Folders::list).await
+    }
+
+    async fn age(&self) -> Result<Duration, StoreError> {
+        self.blocking(Folders::age).await
     }
 
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {

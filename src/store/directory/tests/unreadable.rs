@@ -20,6 +20,17 @@ async fn refused(it: &Fixture) -> Unreadable {
 }
 
 #[tokio::test]
+async fn records_that_are_known_are_not_read_to_find_those_that_cannot_be_used() {
+    let it = fixture();
+    it.store.create(&record("good", 7)).await.unwrap();
+    put(&it, "bad", "{");
+    put(&it, "known", "{");
+    let known = ["good", "known"].map(|name| name.parse().unwrap());
+    let found = it.store.unusable(&known.into()).await.unwrap();
+    assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["bad"]);
+}
+
+#[tokio::test]
 async fn a_record_that_cannot_be_used_is_reported_beside_the_others_and_never_overwritten() {
     let newer = text_of("bad").replace(r#""format":1"#, r#""format":2"#);
     let cases = [
