@@ -176,7 +176,7 @@ _crewcall() {
             return 0
             ;;
         crewcall__subcmd__controller__subcmd__logs)
-            opts="-n -q -v -h --tail --context --namespace --color --quiet --verbose --help"
+            opts="-f -n -q -v -h --follow --tail --context --namespace --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -272,6 +272,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
 never\t'Never'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Go on with what is logged from now on, also by the controllers that follow'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help (see more with \'--help\')'
