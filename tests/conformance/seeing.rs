@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crewcall::{
-    model::{AnchorState, NodeState, Stop},
-    provider::{Follow, LogRequest},
+    model::{AnchorState, ClusterKey, NodeName, NodeState, Stop},
+    provider::{Follow, LogRequest, Provider},
 };
 use futures_util::StreamExt as _;
 
@@ -12,6 +12,9 @@ use crate::stage::{Running, Stage, demo, until};
 
 /// How long a hint may take, at the most.
 const HINT: Duration = Duration::from_mins(2);
+
+/// How long a worker may take to log its first line.
+const FIRST_LINE: Duration = Duration::from_mins(2);
 
 pub async fn what_was_asked_for_is_seen_by_whoever_looks(stage: &dyn Stage) {
     let running = Running::new(stage, &*stage.provider(), demo(), 2).await;
@@ -62,14 +65,30 @@ pub async fn the_log_of_a_node_outlives_it(stage: &dyn Stage) {
     let provider = stage.provider();
     let running = Running::new(stage, &*provider, demo(), 1).await;
     let name = running.workers[0].name();
+    let deadline = tokio::time::Instant::now() + FIRST_LINE;
+    let before = loop {
+        let said = log(&*provider, &running.key, &name, None).await;
+        if said.ends_with('\n') {
+            break said;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not a line within {FIRST_LINE:?}: {said:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     provider.remove_nodes(&running.key, std::slice::from_ref(&name), Stop::Now).await.unwrap();
     until(&*provider, &running.key, "the worker is gone", |seen| seen.nodes.len() == 1).await;
     for provider in [provider, stage.provider()] {
         let logged = provider.logged_nodes(&running.key).await.unwrap();
         assert!(logged.contains(&name) && logged.contains(&running.scheduler.name()), "{logged:?}");
-        let request = LogRequest { tail: Some(1), follow: Follow::No };
-        let log: Vec<_> = provider.logs(&running.key, &name, request).await.unwrap().collect().await;
-        let text: Vec<u8> = log.into_iter().flat_map(Result::unwrap).collect();
-        assert_eq!(String::from_utf8_lossy(&text).lines().count(), 1, "{text:?}");
+        let after = log(&*provider, &running.key, &name, None).await;
+        assert!(after.starts_with(&before), "{after:?} does not begin with {before:?}");
+        let last = log(&*provider, &running.key, &name, Some(1)).await;
+        assert!(after.ends_with(&last) && last.lines().count() == 1, "{last:?}");
     }
+}
+
+async fn log(provider: &dyn Provider, cluster: &ClusterKey, node: &NodeName, tail: Option<usize>) -> String {
+    let request = LogRequest { tail, follow: Follow::No };
+    let chunks: Vec<_> = provider.logs(cluster, node, request).await.unwrap().collect().await;
+    let bytes: Vec<u8> = chunks.into_iter().flat_map(Result::unwrap).collect();
+    String::from_utf8(bytes).unwrap()
 }
