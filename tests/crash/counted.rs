@@ -190,8 +190,8 @@ impl Store for CountedStore {
         self.steps.call("list", self.inner.list()).await
     }
 
-    async fn age(&self) -> Result<Duration, StoreError> {
-        self.inner.age().await
+    async fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError> {
+        self.inner.unusable(known).await
     }
 
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {

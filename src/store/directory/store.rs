@@ -1,9 +1,9 @@
 //! The store as others see it: the blocking work moved to threads that may block.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -75,8 +75,9 @@ impl Store for DirectoryStore {
         self.blocking(Folders::list).await
     }
 
-    async fn age(&self) -> Result<Duration, StoreError> {
-        self.blocking(Folders::age).await
+    async fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError> {
+        let known = known.clone();
+        self.blocking(move |folders| folders.unusable(&known)).await
     }
 
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {
