@@ -23,7 +23,10 @@ use super::{
     watch::Story,
 };
 use crate::{
-    controller::{ClusterSummary, ClusterView, CreateRequest, Fleet, Leftover, Listed, ScaleRequest, Sweep},
+    controller::{
+        ClusterSummary, ClusterView, CreateRequest, Fleet, Leftover, Listed, RequestError, ScaleRequest,
+        Sweep,
+    },
     model::{Event, NodeName},
     provider::{Follow, LogRequest},
     spec::ClusterName,
@@ -100,7 +103,8 @@ async fn stop(State(service): Shared) -> Json<()> {
 }
 
 async fn gc(State(service): Shared, Asked(sweep): Asked<Sweep>) -> Answer<Vec<Leftover>> {
-    Ok(Json(service.fleet.gc(sweep).await?))
+    let fleet = service.fleet.clone();
+    to_its_end(&service, async move { fleet.gc(sweep).await }).await
 }
 
 async fn list(State(service): Shared) -> Answer<Vec<Listed>> {
@@ -116,7 +120,8 @@ async fn one(State(service): Shared, Path(name): Path<String>) -> Answer<Cluster
 }
 
 async fn delete(State(service): Shared, Path(name): Path<String>) -> Answer<ClusterView> {
-    Ok(Json(service.fleet.delete(&cluster(&name)?).await?))
+    let (name, fleet) = (cluster(&name)?, service.fleet.clone());
+    to_its_end(&service, async move { fleet.delete(&name).await }).await
 }
 
 async fn scale(
@@ -124,7 +129,8 @@ async fn scale(
     Path(name): Path<String>,
     Asked(request): Asked<ScaleRequest>,
 ) -> Answer<ClusterView> {
-    Ok(Json(service.fleet.scale(&cluster(&name)?, &request).await?))
+    let (name, fleet) = (cluster(&name)?, service.fleet.clone());
+    to_its_end(&service, async move { fleet.scale(&name, &request).await }).await
 }
 
 async fn events(
@@ -178,6 +184,29 @@ async fn logs(
     let log = log.map_err(io::Error::other).take_until(async move { activity.stopping().await });
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], Body::from_stream(log.map_ok(Bytes::from)))
         .into_response())
+}
+
+/// Does what changes something in a task of its own: a client that goes away does not leave half of it.
+async fn to_its_end<T: Send + 'static>(
+    service: &Service,
+    work: impl Future<Output = Result<T, RequestError>> + Send + 'static,
+) -> Answer<T> {
+    let busy = service.activity.begin();
+    let work = tokio::spawn(async move {
+        let outcome = work.await;
+        drop(busy);
+        outcome
+    });
+    match work.await {
+        Ok(outcome) => Ok(Json(outcome?)),
+        Err(error) => {
+            tracing::error!("a request broke off: {error}");
+            Err(ApiError::new(
+                ErrorCode::Internal,
+                "the controller could not finish what was asked; its log says more",
+            ))
+        }
+    }
 }
 
 async fn unknown(request: Request) -> ApiError {

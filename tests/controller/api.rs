@@ -1,20 +1,27 @@
 //! What is asked and answered over the socket.
 
 use std::{
+    fs::File,
     io::{Read, Write},
+    net::Shutdown,
     os::unix::net::UnixStream,
+    path::Path,
 };
 
 use crewcall::{
     api::{ApiClient, ErrorCode, WatchMessage},
     controller::{CreateMode, CreateRequest, Listed, ScaleRequest, Sweep, Unplaced},
     model::{BootId, CallerContext, CallerEnvironment, EventKind, MachineId, NodeName, Phase},
-    provider::{Follow, machine_id},
+    provider::{Follow, boot_id, machine_id},
     spec::{ClusterName, Size},
 };
 use futures_util::StreamExt;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::inotify,
+};
 
-use super::support::{Home, document};
+use super::support::{Home, document, eventually};
 
 fn name(text: &str) -> ClusterName {
     text.parse().unwrap()
@@ -41,6 +48,53 @@ async fn raw(client: &ApiClient, text: &str) -> String {
         answer
     });
     asked.await.unwrap()
+}
+
+/// Sends a request, and goes away while the controller cannot yet write what it asks for.
+async fn ask_and_go_away(client: &ApiClient, state: &Path, text: String) {
+    let socket = client.status().await.unwrap().socket;
+    let lock = state.join("store.lock");
+    let store = File::options().write(true).open(&lock).unwrap();
+    let asked = tokio::task::spawn_blocking(move || {
+        store.lock().unwrap();
+        let opened = inotify::init(inotify::CreateFlags::empty()).unwrap();
+        inotify::add_watch(&opened, &lock, inotify::WatchFlags::OPEN).unwrap();
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        let bound = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let tries = poll(&mut [PollFd::new(&opened, PollFlags::IN)], Some(&bound)).unwrap();
+        assert_eq!(tries, 1, "the controller does not try to write");
+        stream.shutdown(Shutdown::Write).unwrap();
+        // When the controller has closed its side, it has given up the request, or carries it out.
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    assert_eq!(asked.await.unwrap(), "", "it was answered before it could be carried out");
+}
+
+#[tokio::test]
+async fn what_a_client_asked_for_is_done_even_if_the_client_goes_away() {
+    let home = Home::new();
+    home.record("demo", &machine_id(), &boot_id().unwrap()).await;
+    let client = home.start().await;
+    let (demo, state) = (name("demo"), home.path("state"));
+    let at_rest = async |generation, events| {
+        client
+            .get(&demo)
+            .await
+            .is_ok_and(|view| view.observed_generation == generation && !view.conditions.is_empty())
+            && client.events(&demo, 10).await.is_ok_and(|told| told.len() == events)
+    };
+    eventually("it is looked after", || at_rest(1, 1)).await;
+    let head = "HTTP/1.1\r\nhost: c\r\nconnection: close\r\ncontent-length:";
+    let size = ScaleRequest { group: None, size: Size::Fixed(2), unplaced: Unplaced::Keep };
+    let size = serde_json::to_string(&size).unwrap();
+    let scale = format!("POST /v1/clusters/demo/scale {head} {}\r\n\r\n{size}", size.len());
+    ask_and_go_away(&client, &state, scale).await;
+    eventually("the new size is acted upon", || at_rest(2, 2)).await;
+    ask_and_go_away(&client, &state, format!("DELETE /v1/clusters/demo {head} 0\r\n\r\n")).await;
+    eventually("the cluster is gone", || async { client.get(&demo).await.is_err() }).await;
 }
 
 #[tokio::test]
