@@ -111,7 +111,12 @@ pub fn worker_count(groups: &[GroupView]) -> String {
 
 /// How long ago, in at most two units: `45s`, `3m10s`, `2h5m`, `3d4h`.
 pub fn age(since: Timestamp, now: Timestamp) -> String {
-    let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default().as_secs();
+    length(Duration::try_from(now.duration_since(since)).unwrap_or_default())
+}
+
+/// A length of time for people, in its two largest units.
+pub fn length(time: Duration) -> String {
+    let passed = time.as_secs();
     let (days, hours, minutes, seconds) =
         (passed / 86_400, passed / 3600 % 24, passed / 60 % 60, passed % 60);
     let two = |major: u64, unit: &str, minor: u64, small: &str| {

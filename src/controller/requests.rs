@@ -107,6 +107,8 @@ pub enum Listed<T = ClusterView> {
 pub struct Leftover {
     /// What it is.
     pub description: String,
+    /// How old it is, in whole seconds.
+    pub age_seconds: u64,
     /// What was done, or would be.
     pub fate: Fate,
 }
@@ -119,7 +121,7 @@ pub enum Fate {
     WouldBeRemoved,
     /// It was removed.
     Removed,
-    /// It could not be removed, and why.
+    /// It could not or should not be removed, and why.
     Kept(String),
 }
 
@@ -131,6 +133,8 @@ pub enum Sweep {
     DryRun,
     /// It removes.
     Remove,
+    /// It removes what is dead; what may be a cluster at work is left to a person.
+    RemoveDead,
 }
 
 /// A request that was refused.

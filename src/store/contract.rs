@@ -1,6 +1,6 @@
 //! What every store must be able to do.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 
@@ -22,6 +22,9 @@ pub trait Store: Send + Sync {
     /// The records that cannot be used. Those of `known` names are not read: whoever has them in memory
     /// knows that they can.
     async fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError>;
+
+    /// How long the store has been there. What is older may have its record elsewhere.
+    async fn age(&self) -> Result<Duration, StoreError>;
 
     /// Adds a record, unless one of its name is there.
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError>;

@@ -194,6 +194,10 @@ impl Store for CountedStore {
         self.inner.unusable(known).await
     }
 
+    async fn age(&self) -> Result<Duration, StoreError> {
+        self.inner.age().await
+    }
+
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {
         self.steps.call("create", self.inner.create(record)).await
     }

@@ -254,7 +254,10 @@ impl Home {
         for (directory, kept) in [
             ("run", &[][..]),
             ("tmp", &[]),
-            ("state", &["controller.log", "store.lock", "clusters", "hosts", "machine-id"]),
+            (
+                "state",
+                &["controller.log", "store.lock", "clusters", "clusters/.since", "hosts", "machine-id"],
+            ),
         ] {
             for path in below(&self.path(directory)) {
                 let name = path.strip_prefix(self.path(directory)).unwrap().display().to_string();

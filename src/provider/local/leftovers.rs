@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     model::{ClusterKey, ClusterUid},
-    provider::{ErrorKind, Managed, ProviderError},
+    provider::{ErrorKind, Managed, ProviderError, Vitality},
 };
 
 /// How long a host may have a directory before it has written who it is.
@@ -34,13 +34,19 @@ pub fn list(finder: &Finder<'_>) -> Result<Vec<Managed>, ProviderError> {
     let mut managed = Vec::new();
     for host in &hosts {
         let Some(HostRecord { id, claimed_by: Some(owner), process, .. }) = &host.record else { continue };
-        let what = if host.alive { "host process" } else { "remains of host process" };
+        let (what, vitality) = if host.alive {
+            ("host process", Vitality::Alive)
+        } else {
+            ("remains of host process", Vitality::Dead)
+        };
         managed.push(Managed {
             cluster: owner.uid.clone(),
             name: Some(owner.name.clone()),
             id: id.to_string(),
             description: format!("{what} {} of cluster {}", process.pid, owner.name),
-            age: age(&host.paths.directory),
+            // The directory changes with each file in it; the lock is made once and never written.
+            age: age(&host.paths.lock),
+            vitality,
         });
     }
     let known: BTreeSet<&str> = managed.iter().map(|managed| managed.id.as_str()).collect();
@@ -54,6 +60,7 @@ pub fn list(finder: &Finder<'_>) -> Result<Vec<Managed>, ProviderError> {
                 description: format!("{} processes of a host that is gone", stray.len()),
                 age: age(Path::new(&format!("/proc/{}", stray.first()?.0.pid))),
                 id: host.to_string(),
+                vitality: Vitality::Dead,
             })
         })
         .collect();

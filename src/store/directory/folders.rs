@@ -26,6 +26,9 @@ const EVENTS: &str = "events.jsonl";
 const SECRETS: &str = "tls";
 const LOGS: &str = "logs";
 
+/// Made along with the directory of the clusters and never changed: its date is the store's.
+const SINCE: &str = ".since";
+
 /// How the names of folders begin that are not yet a cluster's.
 const STAGING: &str = ".new-";
 /// How the names of folders begin that are no longer a cluster's.
@@ -56,6 +59,11 @@ impl Folders {
         files::own_directory(state)?;
         let clusters = state.join("clusters");
         files::own_directory(&clusters)?;
+        let since = clusters.join(SINCE);
+        if let Err(error) = files::make_empty(&since) {
+            // Without it the store counts as new, and nothing is swept.
+            tracing::warn!(path = %since.display(), %error, "cannot note since when the store is there");
+        }
         let folders = Self { clusters, lock: state.join("store.lock"), machine, turn: Mutex::new(()) };
         folders.sweep(Depth::Everything)?;
         Ok(folders)
@@ -87,6 +95,14 @@ impl Folders {
         let names = entries(&self.clusters)?;
         let unknown = names.iter().filter(|name| !is_known(name));
         Ok(unknown.filter_map(|name| self.listed(name)?.err()).collect())
+    }
+
+    /// How long the directory of the clusters has been there; nothing, when that is not known.
+    pub(super) fn age(&self) -> Result<Duration, StoreError> {
+        let since = self.clusters.join(SINCE);
+        let made = files::found(fs::metadata(&since).and_then(|found| found.modified()));
+        let made = made.map_err(io_error("read", &since))?;
+        Ok(made.and_then(|made| made.elapsed().ok()).unwrap_or_default())
     }
 
     pub(super) fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -78,6 +79,10 @@ impl Store for DirectoryStore {
     async fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError> {
         let known = known.clone();
         self.blocking(move |folders| folders.unusable(&known)).await
+    }
+
+    async fn age(&self) -> Result<Duration, StoreError> {
+        self.blocking(Folders::age).await
     }
 
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {
