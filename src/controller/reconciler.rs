@@ -38,6 +38,9 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
 }
 
+/// So many ticks in a row may fail before it is shown that the cluster cannot be seen.
+const UNSHOWN_FAILURES: u32 = 1;
+
 /// A tick that came to nothing; it is made again, later each time.
 #[derive(Debug, thiserror::Error)]
 enum TickError {
@@ -100,6 +103,9 @@ impl Reconciler {
                 Err(error) => {
                     self.trouble = self.trouble.saturating_add(1);
                     self.complain(&error).await;
+                    if let TickError::Observe(cause) = &error {
+                        self.go_on_unseeing(cause).await;
+                    }
                     plan::delay_after(self.trouble.saturating_add(1))
                 }
             };
@@ -159,6 +165,22 @@ impl Reconciler {
             None => plan::plan(&situation),
         };
         self.carry_out(&record, &engine, plan, now).await
+    }
+
+    /// Does, and shows, what is certain while nobody can look at the cluster.
+    async fn go_on_unseeing(&mut self, cause: &ProviderError) {
+        let (record, now) = (self.cell.record().await, self.tools.clock.now());
+        if let Some(action) = plan::unseen_action(&record, &self.operations, now) {
+            self.operations.begin(&action, now);
+            self.begin(&record, action);
+        }
+        let unwanted = matches!(record.wanted.presence, Presence::Absent(_));
+        if unwanted || self.trouble > UNSHOWN_FAILURES {
+            let cause = format!("cannot see what runs: {cause}");
+            let conditions = plan::unseen_conditions(&record, &cause, now);
+            let shown = |record: &mut ClusterRecord| record.progress.conditions = conditions;
+            self.cell.show(shown, &self.world, &EngineView::NotAsked).await;
+        }
     }
 
     /// Notes what was decided, then begins it.

@@ -16,14 +16,19 @@ use crate::{
     spec::GroupName,
 };
 
-struct Statement {
+pub(super) struct Statement {
     kind: Kind,
     status: Status,
     reason: &'static str,
     message: String,
 }
 
-fn state(kind: Kind, status: Status, reason: &'static str, message: impl Into<String>) -> Statement {
+pub(super) fn state(
+    kind: Kind,
+    status: Status,
+    reason: &'static str,
+    message: impl Into<String>,
+) -> Statement {
     Statement { kind, status, reason, message: message.into() }
 }
 
@@ -42,7 +47,7 @@ pub(super) fn conditions(situation: &Situation<'_>, ledger: &Ledger) -> Vec<Cond
 }
 
 /// The time of the last transition is kept while the status stays what it is.
-fn dated(statement: Statement, before: &[Condition], now: Timestamp) -> Condition {
+pub(super) fn dated(statement: Statement, before: &[Condition], now: Timestamp) -> Condition {
     let Statement { kind, status, reason, message } = statement;
     let same = before.iter().find(|condition| condition.kind == kind && condition.status == status);
     let last_transition_time = same.map_or(now, |condition| condition.last_transition_time);

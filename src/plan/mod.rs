@@ -18,6 +18,7 @@ mod sizing;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unseen;
 
 pub use backoff::delay_after;
 pub use conditions::phase;
@@ -27,3 +28,4 @@ pub use planner::{needs_ranking, plan};
 pub use situation::{EngineView, EnvironmentMatch, Facts, Situation, Surroundings};
 pub use size::desired;
 pub use template::template_hash;
+pub use unseen::{unseen_action, unseen_conditions};

@@ -27,7 +27,7 @@ use crate::{
 const ANNOUNCE: Duration = Duration::from_mins(5);
 
 /// A removing call is repeated after so long, as long as something is left.
-const REMOVE_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do about a cluster.
 pub fn plan(situation: &Situation<'_>) -> Plan {

@@ -94,6 +94,12 @@ impl LocalProvider {
         })
     }
 
+    /// Tells the host of a cluster to end. It takes that, is gone already, or does not answer.
+    async fn ask_to_end(&self, cluster: &ClusterKey) -> Result<(), ProviderError> {
+        let Some(host) = self.host(cluster).await? else { return Ok(()) };
+        Ok(host.call::<()>(Request::End, ANSWER, "to begin its end").await?)
+    }
+
     /// Starts a spare for an interpreter and says what is installed for it.
     async fn versions_of(
         &self,
@@ -243,16 +249,15 @@ impl Provider for LocalProvider {
 
     async fn remove_anchor(&self, cluster: &ClusterKey) -> Result<Removal, ProviderError> {
         let finder = self.shared.finder();
-        if let Some(host) = self.host(cluster).await? {
-            let found = finder.host_of(&cluster.uid)?;
-            let ended = host.call::<()>(Request::End, ANSWER, "to begin its end").await;
-            if let Some((host_paths, _)) = found
-                && !wait_until_free(&host_paths.lock, LONGEST_END).await
-            {
-                return match ended {
-                    Ok(()) => Ok(Removal::Ending),
-                    Err(error) => Err(error.into()),
-                };
+        if let Some((host_paths, record)) = finder.host_of(&cluster.uid)? {
+            let asked = Instant::now();
+            let taken = self.ask_to_end(cluster).await;
+            let rest = LONGEST_END.saturating_sub(asked.elapsed());
+            if !wait_until_free(&host_paths.lock, rest).await {
+                if taken.is_ok() {
+                    return Ok(Removal::Ending);
+                }
+                leftovers::kill_host(&record, &host_paths).await?;
             }
         }
         leftovers::remove_dead(&finder, Some(cluster)).await?;
