@@ -159,6 +159,20 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Makes a directory from which programs are run, and its parents; one that is there must be this user's,
+/// and nobody else's to write to.
+pub fn own_directory(path: &Path) -> io::Result<()> {
+    private_directory(path)?;
+    let metadata = fs::metadata(path)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others may write to it"));
+    }
+    Ok(())
+}
+
 /// Whether a directory is this user's, and no link to somebody else's.
 pub fn check_private(path: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(path)?;

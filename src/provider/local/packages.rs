@@ -83,12 +83,14 @@ pub async fn build(
     let interpreter = place.join("bin").join("python");
     let failed =
         |doing: &str, path: &Path, error: &io::Error| cannot(&format!("{doing} {}", path.display()), error);
+    let parent = paths::environments(directories);
+    // What lies there is run.
+    for directory in [&directories.cache, &parent] {
+        os::own_directory(directory).map_err(|error| failed("use", directory, &error))?;
+    }
     if is_whole(&place, &interpreter) {
         return Ok(interpreter);
     }
-
-    let parent = paths::environments(directories);
-    os::private_directory(&parent).map_err(|error| failed("make", &parent, &error))?;
     let lock_path = parent.join(format!("{name}.lock"));
     progress(format!("installing {}", brief(&packages)));
     let _lock = lock(&lock_path).await.map_err(|error| failed("lock", &lock_path, &error))?;
