@@ -93,13 +93,13 @@ pub async fn build(
     }
     let lock_path = parent.join(format!("{name}.lock"));
     progress(format!("installing {}", brief(&packages)));
-    let _lock = lock(&lock_path).await.map_err(|error| failed("lock", &lock_path, &error))?;
+    let lock = lock(&lock_path).await.map_err(|error| failed("lock", &lock_path, &error))?;
     if is_whole(&place, &interpreter) {
         return Ok(interpreter);
     }
     // A build that was cut short.
     os::remove_all(&place).map_err(|error| failed("remove", &place, &error))?;
-    let installer = Installer { base, place: &place, environment: passed(environment) };
+    let installer = Installer { base, place: &place, environment: passed(environment), lock: &lock };
     let built = installer.install(&packages).await.and_then(|()| {
         os::write_durably(&place.join(COMPLETE), packages.join("\n").as_bytes())
             .map_err(|error| failed("write", &place.join(COMPLETE), &error))
@@ -148,7 +148,8 @@ fn cannot(what: &str, error: &io::Error) -> ProviderError {
 
 /// Waits for a lock for as long as its holder may have it: one installation.
 async fn lock(path: &Path) -> io::Result<Arc<fs::File>> {
-    let file = Arc::new(OpenOptions::new().create(true).truncate(false).write(true).open(path)?);
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    let file = Arc::new(file);
     let waiting = Arc::clone(&file);
     // Should the caller give up, the thread goes on waiting, and lets go at once when it has the lock.
     let locked = tokio::task::spawn_blocking(move || {
@@ -180,6 +181,8 @@ struct Installer<'a> {
     base: &'a Path,
     place: &'a Path,
     environment: BTreeMap<String, String>,
+    /// Held by whatever the installation has started, until the last of it has ended.
+    lock: &'a fs::File,
 }
 
 impl Installer<'_> {
@@ -210,11 +213,13 @@ impl Installer<'_> {
     /// it in the log.
     async fn run(&self, mut command: Command, what: &str) -> Result<(), ProviderError> {
         let failed = |error: &io::Error| cannot(&format!("run {what}"), error);
+        // An empty file. Should this process die, its children go on, and keep others away till their end.
+        let lock = self.lock.try_clone().map_err(|error| failed(&error))?;
         let mut child = command
             .env_clear()
             .envs(&self.environment)
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(lock))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -345,7 +350,8 @@ mod tests {
     #[tokio::test]
     async fn what_an_installer_says_is_in_the_error_and_nowhere_else_when_it_fails() {
         let environment = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
-        let installer = Installer { base: Path::new("/"), place: Path::new("/"), environment };
+        let lock = tempfile::tempfile().unwrap();
+        let installer = Installer { base: Path::new("/"), place: Path::new("/"), environment, lock: &lock };
         let mut command = Command::new("sh");
         command.args(["-c", "echo Collecting one; echo 'ERROR: no such package' >&2; exit 3"]);
         let error = installer.run(command, "pip install").await.unwrap_err();
@@ -353,6 +359,29 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo Collecting one"]);
         installer.run(command, "pip install").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_environment_is_locked_as_long_as_anything_that_builds_it_runs() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, pid) = (place.path().join("x.lock"), place.path().join("pid"));
+        let lock = lock(&path).await.unwrap();
+        let environment = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+        let installer = Installer { base: place.path(), place: place.path(), environment, lock: &lock };
+        let mut outlives = Command::new("/bin/sh");
+        let script = format!("exec 3<&0; sleep 600 >/dev/null 2>&1 & echo $! > {}", pid.display());
+        outlives.args(["-c", &script]);
+        installer.run(outlives, "a program that leaves another behind").await.unwrap();
+        // As the death of this process would.
+        drop(lock);
+        assert!(os::is_locked(&path).unwrap());
+        let left: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+        ProcessId::of(left).unwrap().signal(rustix::process::Signal::KILL).unwrap();
+        let until = std::time::Instant::now() + Duration::from_mins(1);
+        while os::is_locked(&path).unwrap() {
+            assert!(std::time::Instant::now() < until, "it is still locked");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     #[tokio::test]
