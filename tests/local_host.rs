@@ -162,6 +162,46 @@ async fn nothing_outlives_a_killed_host_but_what_a_task_has_detached_and_that_is
 }
 
 #[tokio::test]
+async fn what_a_dead_host_left_is_gone_when_another_takes_its_place() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(14));
+    let provider = world.provider();
+    let address = running(&world, &provider, &cluster, 1).await;
+    let pid_file = world.root.path().join("pid");
+    world.client(
+        &address,
+        &format!(
+            "import subprocess\n\
+             def task(path=r'{0}'):\n\
+             \x20   open(path, 'w').write(str(subprocess.Popen(['sleep', '600'], start_new_session=True).pid))\n\
+             client.submit(task).result()",
+            pid_file.display()
+        ),
+    );
+    let detached: i32 = read(&pid_file).parse().unwrap();
+    let scratch = || {
+        let entries = std::fs::read_dir(world.root.path().join("tmp")).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("crewcall-")).count()
+    };
+    assert_eq!(scratch(), 1);
+    let claimed = |path: &std::path::PathBuf| read(&path.join("host.json")).contains(cluster.uid.as_str());
+    let before = world.host_directories().into_iter().find(claimed).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&read(&before.join("host.json"))).unwrap();
+    let host = i32::try_from(record["process"]["pid"].as_i64().unwrap()).unwrap();
+    kill(host, "KILL");
+    eventually("the host is gone", || !is_running(host)).await;
+    assert_eq!(provider.observe(&cluster).await.unwrap(), Observed::default());
+    assert!(is_running(detached) && before.exists(), "there is something to remove");
+
+    provider.ensure_anchor(&world.anchor(&cluster)).await.unwrap();
+    assert!(!is_running(detached));
+    assert_eq!(scratch(), 0);
+    assert!(!before.exists());
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
 async fn two_controllers_that_make_one_cluster_at_once_make_one_host() {
     let Some(python) = python() else { return };
     let (world, cluster) = (World::new(python), cluster(5));

@@ -200,6 +200,10 @@ impl Provider for LocalProvider {
             let message = format!("cluster {} has no interpreter", cluster.name);
             return Err(ProviderError::new(ErrorKind::Invalid, message));
         };
+        // A host that died left processes and spilled data; nobody needs them from here on.
+        if let Err(error) = leftovers::remove_dead(&self.shared.finder(), Some(cluster)).await {
+            tracing::warn!(cluster = %cluster.name, "cannot remove what an earlier host left: {error}");
+        }
         let environment = variables::start_environment(&request.environment);
         let key = SpareKey {
             interpreter: interpreter.path.clone(),
