@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::{
+        fd::RawFd,
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    },
     path::Path,
     time::Duration,
 };
@@ -152,6 +155,28 @@ fn all_pids() -> impl Iterator<Item = i32> {
         .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Closes all files that this process was started with but standard input, output and error: a process
+/// that outlives its caller must keep none of the caller's locks and pipes.
+///
+/// To be called before anything in this process opens a file or starts a thread.
+pub fn close_inherited() -> io::Result<()> {
+    let numbers = fs::read_dir("/proc/self/fd")?.flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+    let numbers: Vec<RawFd> = numbers.filter(|number| *number > 2).collect();
+    for number in numbers {
+        // That of the directory itself is closed already.
+        if fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err() {
+            continue;
+        }
+        #[expect(unsafe_code, reason = "a file that was inherited has no owner in this process to drop")]
+        // SAFETY: nothing in this process has opened a file yet, so nothing in it owns this one.
+        unsafe {
+            rustix::io::close(number);
+        }
+    }
+    Ok(())
 }
 
 /// Makes a directory, and its parents, that only its owner can enter.

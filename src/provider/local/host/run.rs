@@ -105,7 +105,9 @@ impl HostError {
 /// # Errors
 /// When it does not come up; its starter was told on standard output.
 pub fn run_host(arguments: &HostArguments) -> Result<(), HostError> {
-    let started = startup::start(arguments).and_then(|started| {
+    let closed = super::super::os::close_inherited()
+        .map_err(|error| HostError::io("close what is open in", Path::new("/proc/self/fd"), &error));
+    let started = closed.and_then(|()| startup::start(arguments)).and_then(|started| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
