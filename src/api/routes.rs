@@ -116,11 +116,11 @@ async fn summaries(State(service): Shared) -> Answer<Vec<Listed<ClusterSummary>>
 }
 
 async fn one(State(service): Shared, Path(name): Path<String>) -> Answer<ClusterView> {
-    Ok(Json(service.fleet.get(&cluster(&name)?)?))
+    Ok(Json(service.fleet.get(&cluster(&service, &name).await?)?))
 }
 
 async fn delete(State(service): Shared, Path(name): Path<String>) -> Answer<ClusterView> {
-    let (name, fleet) = (cluster(&name)?, service.fleet.clone());
+    let (name, fleet) = (cluster(&service, &name).await?, service.fleet.clone());
     to_its_end(&service, async move { fleet.delete(&name).await }).await
 }
 
@@ -129,7 +129,7 @@ async fn scale(
     Path(name): Path<String>,
     Asked(request): Asked<ScaleRequest>,
 ) -> Answer<ClusterView> {
-    let (name, fleet) = (cluster(&name)?, service.fleet.clone());
+    let (name, fleet) = (cluster(&service, &name).await?, service.fleet.clone());
     to_its_end(&service, async move { fleet.scale(&name, &request).await }).await
 }
 
@@ -138,7 +138,7 @@ async fn events(
     Path(name): Path<String>,
     Queried(query): Queried<EventsQuery>,
 ) -> Answer<Vec<Event>> {
-    Ok(Json(service.fleet.events(&cluster(&name)?, query.limit).await?))
+    Ok(Json(service.fleet.events(&cluster(&service, &name).await?, query.limit).await?))
 }
 
 async fn create(State(service): Shared, Asked(request): Asked<CreateRequest>) -> Result<Response, ApiError> {
@@ -164,12 +164,12 @@ async fn create(State(service): Shared, Asked(request): Asked<CreateRequest>) ->
 }
 
 async fn watch(State(service): Shared, Path(name): Path<String>) -> Result<Response, ApiError> {
-    let story = Story::of(service.fleet.clone(), cluster(&name)?)?;
+    let story = Story::of(service.fleet.clone(), cluster(&service, &name).await?)?;
     Ok(streamed(&service, story.messages().map(Ok).boxed()))
 }
 
 async fn logged_nodes(State(service): Shared, Path(name): Path<String>) -> Answer<Vec<NodeName>> {
-    Ok(Json(service.fleet.logged_nodes(&cluster(&name)?).await?))
+    Ok(Json(service.fleet.logged_nodes(&cluster(&service, &name).await?).await?))
 }
 
 async fn logs(
@@ -179,7 +179,7 @@ async fn logs(
 ) -> Result<Response, ApiError> {
     let follow = if query.follow { Follow::Yes } else { Follow::No };
     let request = LogRequest { tail: query.tail, follow };
-    let log = service.fleet.logs(&cluster(&name)?, &self::node(&node)?, request).await?;
+    let log = service.fleet.logs(&cluster(&service, &name).await?, &self::node(&node)?, request).await?;
     let activity = service.activity.clone();
     let log = log.map_err(io::Error::other).take_until(async move { activity.stopping().await });
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], Body::from_stream(log.map_ok(Bytes::from)))
@@ -224,8 +224,13 @@ fn streamed<T: Serialize + Send + 'static>(
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
-fn cluster(name: &str) -> Result<ClusterName, ApiError> {
-    name.parse().map_err(|error| ApiError::new(ErrorCode::Invalid, format!("{error}")))
+/// The name of a cluster that is then known, if there is one, even if another machine has just made it.
+async fn cluster(service: &Service, name: &str) -> Result<ClusterName, ApiError> {
+    let name = name.parse().map_err(|error| ApiError::new(ErrorCode::Invalid, format!("{error}")))?;
+    if !service.fleet.is_current(&name) {
+        service.fleet.look_around(Some(&name)).await?;
+    }
+    Ok(name)
 }
 
 /// The name becomes part of a path: nothing that leads elsewhere.

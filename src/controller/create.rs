@@ -48,6 +48,9 @@ impl Fleet {
         let name = request.document.metadata.name.clone();
         let lock = self.name_lock(&name);
         let _held = lock.lock().await;
+        if !self.is_current(&name) {
+            self.look_around(Some(&name)).await?;
+        }
         let Some(member) = self.member(&name) else {
             return self.create_new(request, CreateOutcome::Created, progress).await;
         };

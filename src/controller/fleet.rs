@@ -19,7 +19,7 @@ use crate::{
     },
     provider::{LogRequest, LogStream, Provider},
     spec::{ClusterName, ProviderKind},
-    store::{Store, StoreError},
+    store::{News, Store, StoreError, Unreadable},
 };
 
 /// Which machine this is, and which of its boots.
@@ -200,21 +200,69 @@ impl Fleet {
         self.members().values().filter(|member| member.standing == Standing::Ours).count()
     }
 
+    /// Whether this controller knows the newest of that name. It hears nothing of what other machines do
+    /// in the same store: see [`Self::look_around`].
+    pub fn is_current(&self, name: &ClusterName) -> bool {
+        self.member(name).is_some_and(|member| member.standing != Standing::Elsewhere)
+    }
+
+    /// Takes note of what other machines have made and removed in the same store, and of what they have made
+    /// of the cluster `asked`. Returns the records that cannot be used.
+    pub async fn look_around(
+        self: &Arc<Self>,
+        asked: Option<&ClusterName>,
+    ) -> Result<Vec<Unreadable>, RequestError> {
+        let known = self.members().keys().filter(|name| Some(*name) != asked).cloned().collect();
+        let News { mut gone, records } = self.tools.store.news(&known).await?;
+        let is_of = |name: &ClusterName, record: &Result<ClusterRecord, Unreadable>| match record {
+            Ok(record) => record.name() == name,
+            Err(unusable) => unusable.name == name.as_str(),
+        };
+        gone.extend(asked.filter(|name| !records.iter().any(|record| is_of(name, record))).cloned());
+        for name in gone {
+            if let Some(member) = self.member(&name).filter(|it| it.standing == Standing::Elsewhere) {
+                self.forget(member.cell.key());
+            }
+        }
+        let mut unusable = Vec::new();
+        for record in records {
+            match record {
+                Ok(record) if record.wanted.machine == self.tools.installation.machine => {}
+                Ok(record) => self.note_other(record).await,
+                Err(record) => unusable.push(record),
+            }
+        }
+        Ok(unusable)
+    }
+
+    /// Takes note of another machine's cluster, unless nothing is new.
+    async fn note_other(self: &Arc<Self>, record: ClusterRecord) {
+        let news = match self.member(record.name()) {
+            None => true,
+            Some(known) => known.standing == Standing::Elsewhere && known.cell.record().await != record,
+        };
+        if news {
+            self.add(record, None, Standing::Elsewhere);
+        }
+    }
+
     /// All clusters, and the records that cannot be used.
-    pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
+    pub async fn list(self: &Arc<Self>) -> Result<Vec<Listed>, RequestError> {
         self.listed(Member::view).await
     }
 
     /// The same, as a table shows it.
-    pub async fn summaries(&self) -> Result<Vec<Listed<ClusterSummary>>, RequestError> {
+    pub async fn summaries(self: &Arc<Self>) -> Result<Vec<Listed<ClusterSummary>>, RequestError> {
         self.listed(Member::summary).await
     }
 
     /// What is known is in memory; only records of other names are read.
-    async fn listed<T>(&self, shown: impl Fn(&Member) -> T) -> Result<Vec<Listed<T>>, RequestError> {
+    async fn listed<T>(
+        self: &Arc<Self>,
+        shown: impl Fn(&Member) -> T,
+    ) -> Result<Vec<Listed<T>>, RequestError> {
+        let unreadable = self.look_around(None).await?.into_iter();
         let members = self.members().clone();
-        let known = members.keys().cloned().collect();
-        let unreadable = self.tools.store.unusable(&known).await?.into_iter();
         let unreadable = unreadable.map(|record| Listed::Unreadable {
             problem: format!("{} (hint: {})", record.problem, record.hint),
             name: record.name,

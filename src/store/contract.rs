@@ -19,9 +19,8 @@ pub trait Store: Send + Sync {
     /// All records, and those that cannot be read.
     async fn list(&self) -> Result<Vec<Result<ClusterRecord, Unreadable>>, StoreError>;
 
-    /// The records that cannot be used. Those of `known` names are not read: whoever has them in memory
-    /// knows that they can.
-    async fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError>;
+    /// What somebody who has the records of those names in memory does not know. Theirs are not read.
+    async fn news(&self, known: &BTreeSet<ClusterName>) -> Result<News, StoreError>;
 
     /// How long the store has been there. What is older may have its record elsewhere.
     async fn age(&self) -> Result<Duration, StoreError>;
@@ -54,6 +53,15 @@ pub trait Store: Send + Sync {
 
     /// Where a secret is to be found by a process of the same person, where that is possible.
     fn secret_path(&self, cluster: &ClusterKey, name: SecretName) -> Option<PathBuf>;
+}
+
+/// What somebody does not know who has some records in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct News {
+    /// Which of theirs are not there any more.
+    pub gone: BTreeSet<ClusterName>,
+    /// The other records, and those of them that cannot be read.
+    pub records: Vec<Result<ClusterRecord, Unreadable>>,
 }
 
 /// Secrets of a cluster.

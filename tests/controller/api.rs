@@ -14,6 +14,7 @@ use crewcall::{
     model::{BootId, CallerContext, CallerEnvironment, EventKind, MachineId, NodeName, Phase},
     provider::{Follow, boot_id, machine_id},
     spec::{ClusterName, Size},
+    store::{DirectoryStore, Store},
 };
 use futures_util::StreamExt;
 use rustix::{
@@ -150,6 +151,30 @@ async fn a_cluster_of_another_machine_is_shown_and_not_touched() {
     let first = client.watch(&far).next().await.unwrap().unwrap();
     assert_eq!(first, WatchMessage::Cluster(view.clone()));
     assert_eq!(client.status().await.unwrap().clusters, 0, "it is not this controller's to look after");
+}
+
+#[tokio::test]
+async fn what_another_machine_does_in_the_same_store_is_seen_at_once() {
+    let home = Home::new();
+    let client = home.start().await;
+    let (far, elsewhere) = (name("far"), MachineId::new("another"));
+    assert_eq!(client.get(&far).await.unwrap_err().code, ErrorCode::NotFound);
+    let record = home.record("far", &elsewhere, &BootId::new("b")).await;
+    assert_eq!(client.get(&far).await.unwrap().phase, Phase::Elsewhere);
+    assert_eq!(client.list().await.unwrap().len(), 1);
+    let answers: Vec<_> = client.create(request("far")).collect().await;
+    let [Err(error)] = answers.as_slice() else { panic!("nothing is prepared for it: {answers:?}") };
+    assert_eq!(error.code, ErrorCode::Elsewhere, "{error}");
+
+    let mut changed = record.clone();
+    (changed.revision, changed.wanted.generation) = (2, 2);
+    let other = DirectoryStore::new(home.path("state"), elsewhere).unwrap();
+    other.replace(&changed).await.unwrap();
+    assert_eq!(client.get(&far).await.unwrap().generation, 2);
+
+    other.remove(&record.key()).await.unwrap();
+    assert_eq!(client.list().await.unwrap(), []);
+    assert_eq!(client.get(&far).await.unwrap_err().code, ErrorCode::NotFound);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crewcall::{
         Prepared, Provider, ProviderError, Removal,
     },
     spec::{ClusterName, ComputeCluster, GroupName},
-    store::{SecretName, Store, StoreError, Unreadable},
+    store::{News, SecretName, Store, StoreError, Unreadable},
 };
 use futures_util::stream::BoxStream;
 
@@ -190,8 +190,8 @@ impl Store for CountedStore {
         self.steps.call("list", self.inner.list()).await
     }
 
-    async fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError> {
-        self.inner.unusable(known).await
+    async fn news(&self, known: &BTreeSet<ClusterName>) -> Result<News, StoreError> {
+        self.inner.news(known).await
     }
 
     async fn age(&self) -> Result<Duration, StoreError> {

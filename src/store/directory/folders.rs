@@ -18,7 +18,7 @@ use super::{
 use crate::{
     model::{ClusterKey, ClusterRecord, Event, MachineId},
     spec::ClusterName,
-    store::{SecretName, StoreError, Unreadable},
+    store::{News, SecretName, StoreError, Unreadable},
 };
 
 const RECORD: &str = "record.json";
@@ -87,14 +87,17 @@ impl Folders {
         Ok(names.iter().filter_map(|name| self.listed(name)).collect())
     }
 
-    pub(super) fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError> {
-        let is_known = |name: &OsStr| {
-            let name = name.to_str().and_then(|name| name.parse().ok());
-            name.is_some_and(|name| known.contains(&name))
-        };
-        let names = entries(&self.clusters)?;
-        let unknown = names.iter().filter(|name| !is_known(name));
-        Ok(unknown.filter_map(|name| self.listed(name)?.err()).collect())
+    pub(super) fn news(&self, known: &BTreeSet<ClusterName>) -> Result<News, StoreError> {
+        let mut gone = known.clone();
+        let mut records = Vec::new();
+        for folder in entries(&self.clusters)? {
+            let name = folder.to_str().and_then(|name| name.parse::<ClusterName>().ok());
+            if name.is_some_and(|name| gone.remove(&name)) {
+                continue;
+            }
+            records.extend(self.listed(&folder));
+        }
+        Ok(News { gone, records })
     }
 
     /// How long the directory of the clusters has been there; nothing, when that is not known.

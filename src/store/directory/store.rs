@@ -13,7 +13,7 @@ use super::{files::io_error, folders::Folders};
 use crate::{
     model::{ClusterKey, ClusterRecord, Event, MachineId},
     spec::ClusterName,
-    store::{SecretName, Store, StoreError, Unreadable},
+    store::{News, SecretName, Store, StoreError, Unreadable},
 };
 
 /// Clusters in a directory that belongs to one person.
@@ -76,9 +76,9 @@ impl Store for DirectoryStore {
         self.blocking(Folders::list).await
     }
 
-    async fn unusable(&self, known: &BTreeSet<ClusterName>) -> Result<Vec<Unreadable>, StoreError> {
+    async fn news(&self, known: &BTreeSet<ClusterName>) -> Result<News, StoreError> {
         let known = known.clone();
-        self.blocking(move |folders| folders.unusable(&known)).await
+        self.blocking(move |folders| folders.news(&known)).await
     }
 
     async fn age(&self) -> Result<Duration, StoreError> {

@@ -20,14 +20,20 @@ async fn refused(it: &Fixture) -> Unreadable {
 }
 
 #[tokio::test]
-async fn records_that_are_known_are_not_read_to_find_those_that_cannot_be_used() {
+async fn records_that_are_known_are_not_read_to_find_what_is_new() {
     let it = fixture();
     it.store.create(&record("good", 7)).await.unwrap();
     put(&it, "bad", "{");
     put(&it, "known", "{");
-    let known = ["good", "known"].map(|name| name.parse().unwrap());
-    let found = it.store.unusable(&known.into()).await.unwrap();
-    assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["bad"]);
+    it.store.create(&record("new", 8)).await.unwrap();
+    let known = ["good", "known", "gone"].map(|name| name.parse().unwrap());
+    let found = it.store.news(&known.into()).await.unwrap();
+    assert_eq!(found.gone, ["gone".parse().unwrap()].into());
+    let names = found.records.iter().map(|record| match record {
+        Ok(record) => record.name().as_str(),
+        Err(record) => &record.name,
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["bad", "new"]);
 }
 
 #[tokio::test]
