@@ -46,8 +46,13 @@ impl Fleet {
         check(&request.document)?;
         self.provider(request.document.spec.provider.kind())?;
         let name = request.document.metadata.name.clone();
-        let lock = self.name_lock(&name);
-        let _held = lock.lock().await;
+        let turn = self.turn(&name);
+        let _held = turn.wait(&name, progress).await?;
+        let noted = |step: String| {
+            turn.note(&step);
+            progress(step);
+        };
+        let progress: Listener<'_> = &noted;
         if !self.is_current(&name) {
             self.look_around(Some(&name)).await?;
         }

@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::watch;
 
 use super::{
     Clock, ClusterCell, ClusterSummary, ClusterView, Listed, Reconciler, RequestError, Tools,
-    failpoint::failpoint, requests::is_dormant,
+    failpoint::failpoint, requests::is_dormant, turn::Turn,
 };
 use crate::{
     engine::Engine,
@@ -52,7 +52,7 @@ pub struct Fleet {
     pub(super) tools: FleetTools,
     members: Mutex<BTreeMap<ClusterName, Member>>,
     /// One create at a time for each name.
-    names: Mutex<BTreeMap<ClusterName, Arc<AsyncMutex<()>>>>,
+    names: Mutex<BTreeMap<ClusterName, Arc<Turn>>>,
     changed: watch::Sender<u64>,
 }
 
@@ -179,10 +179,10 @@ impl Fleet {
         self.members().get(name).cloned()
     }
 
-    /// Held while a cluster of that name is being created.
-    pub(super) fn name_lock(&self, name: &ClusterName) -> Arc<AsyncMutex<()>> {
+    /// Had while a cluster of that name is being created.
+    pub(super) fn turn(&self, name: &ClusterName) -> Arc<Turn> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.retain(|_, lock| Arc::strong_count(lock) > 1);
+        names.retain(|_, turn| Arc::strong_count(turn) > 1);
         names.entry(name.clone()).or_default().clone()
     }
 

@@ -16,6 +16,7 @@ mod reconciler;
 mod requests;
 mod resize;
 mod summary;
+mod turn;
 mod view;
 
 pub use cell::ClusterCell;

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::fs::FlockOperation;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -93,7 +94,7 @@ pub async fn build(
     }
     let lock_path = parent.join(format!("{name}.lock"));
     progress(format!("installing {}", brief(&packages)));
-    let lock = lock(&lock_path).await.map_err(|error| failed("lock", &lock_path, &error))?;
+    let lock = lock(&lock_path, progress).await.map_err(|error| failed("lock", &lock_path, &error))?;
     if is_whole(&place, &interpreter) {
         return Ok(interpreter);
     }
@@ -147,14 +148,19 @@ fn cannot(what: &str, error: &io::Error) -> ProviderError {
 }
 
 /// Waits for a lock for as long as its holder may have it: one installation.
-async fn lock(path: &Path) -> io::Result<Arc<fs::File>> {
+async fn lock(path: &Path, progress: &(dyn Fn(String) + Send + Sync)) -> io::Result<Arc<fs::File>> {
     let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            progress("it is being built already; that is waited for".to_owned());
+        }
+        locked => return Ok(locked.map(|()| Arc::new(file))?),
+    }
     let file = Arc::new(file);
     let waiting = Arc::clone(&file);
     // Should the caller give up, the thread goes on waiting, and lets go at once when it has the lock.
-    let locked = tokio::task::spawn_blocking(move || {
-        rustix::fs::flock(&*waiting, rustix::fs::FlockOperation::LockExclusive)
-    });
+    let locked =
+        tokio::task::spawn_blocking(move || rustix::fs::flock(&*waiting, FlockOperation::LockExclusive));
     match tokio::time::timeout(LONGEST_INSTALL, locked).await {
         Ok(Ok(result)) => result.map(|()| file).map_err(io::Error::from),
         Ok(Err(error)) => Err(io::Error::other(error)),
@@ -365,15 +371,15 @@ mod tests {
     async fn an_environment_is_locked_as_long_as_anything_that_builds_it_runs() {
         let place = tempfile::tempdir().unwrap();
         let (path, pid) = (place.path().join("x.lock"), place.path().join("pid"));
-        let lock = lock(&path).await.unwrap();
+        let held = lock(&path, &|step| panic!("nobody else builds it: {step}")).await.unwrap();
         let environment = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
-        let installer = Installer { base: place.path(), place: place.path(), environment, lock: &lock };
+        let installer = Installer { base: place.path(), place: place.path(), environment, lock: &held };
         let mut outlives = Command::new("/bin/sh");
         let script = format!("exec 3<&0; sleep 600 >/dev/null 2>&1 & echo $! > {}", pid.display());
         outlives.args(["-c", &script]);
         installer.run(outlives, "a program that leaves another behind").await.unwrap();
         // As the death of this process would.
-        drop(lock);
+        drop(held);
         assert!(os::is_locked(&path).unwrap());
         let left: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
         ProcessId::of(left).unwrap().signal(rustix::process::Signal::KILL).unwrap();
@@ -382,6 +388,20 @@ mod tests {
             assert!(std::time::Instant::now() < until, "it is still locked");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_another_build_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("x.lock");
+        let held = std::sync::Mutex::new(Some(lock(&path, &|_| ()).await.unwrap()));
+        let said = std::sync::Mutex::new(Vec::new());
+        let progress = |step| {
+            said.lock().unwrap().push(step);
+            held.lock().unwrap().take();
+        };
+        lock(&path, &progress).await.unwrap();
+        assert_eq!(said.into_inner().unwrap(), ["it is being built already; that is waited for"]);
     }
 
     #[tokio::test]
