@@ -73,6 +73,9 @@ _crewcall() {
             crewcall__subcmd__controller,logs)
                 cmd="crewcall__subcmd__controller__subcmd__logs"
                 ;;
+            crewcall__subcmd__controller,start)
+                cmd="crewcall__subcmd__controller__subcmd__start"
+                ;;
             crewcall__subcmd__controller,status)
                 cmd="crewcall__subcmd__controller__subcmd__status"
                 ;;
@@ -146,7 +149,7 @@ _crewcall() {
             return 0
             ;;
         crewcall__subcmd__controller)
-            opts="-n -q -v -h --context --namespace --color --quiet --verbose --help status stop logs"
+            opts="-n -q -v -h --context --namespace --color --quiet --verbose --help status start stop logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -176,7 +179,7 @@ _crewcall() {
             return 0
             ;;
         crewcall__subcmd__controller__subcmd__logs)
-            opts="-n -q -v -h --tail --context --namespace --color --quiet --verbose --help"
+            opts="-f -n -q -v -h --follow --tail --context --namespace --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -184,6 +187,44 @@ _crewcall() {
             case "${prev}" in
                 --tail)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        crewcall__subcmd__controller__subcmd__start)
+            opts="-o -n -q -v -h --output --context --namespace --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "json yaml" -- "${cur}"))
                     return 0
                     ;;
                 --context)
@@ -278,7 +319,7 @@ _crewcall() {
             return 0
             ;;
         crewcall__subcmd__create)
-            opts="-f -o -n -q -v -h --file --no-wait --dry-run --replace --timeout --output --context --namespace --color --quiet --verbose --help"
+            opts="-f -o -n -q -v -h --file --no-wait --dry-run --replace --timeout --output --merge --owner --python --import-path --context --namespace --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -324,6 +365,36 @@ _crewcall() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "json name" -- "${cur}"))
+                    return 0
+                    ;;
+                --merge)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --owner)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --python)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --import-path)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --context)

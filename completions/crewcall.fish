@@ -55,6 +55,10 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand create" -s f -l file -
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l timeout -d 'How long to wait (`90s`, `10m`, `1h30m`) [default: the document\'s waitFor.timeout, else 10m]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -s o -l output -d 'How to report: `json` prints one object per line while it goes on' -r -f -a "json\t'One JSON object per line, the last with the result'
 name\t'The cluster\'s name alone'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l merge -d 'For programs: a JSON object in this file, whose fields go over those of the document (a merge patch: `null` takes a field away); `-` reads it from standard input' -r -F
+complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l owner -d 'For programs: stay, and delete the cluster when the process of this id ends, or when this one gets SIGINT. On SIGTERM the cluster is left as it is, as is one that was there before' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l python -d 'The caller\'s Python [default: the active one]' -r -F
+complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l import-path -d 'A directory that the caller imports modules from; may be repeated [default: this directory and those of `PYTHONPATH`]' -r -f -a "(__fish_complete_directories)"
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l context -d 'Whose clusters: `local`, those of this machine' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -s n -l namespace -d 'Kubernetes: the namespace' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
@@ -237,17 +241,18 @@ never\t'Never'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand man" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand man" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -l context -d 'Whose clusters: `local`, those of this machine' -r
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -s n -l namespace -d 'Kubernetes: the namespace' -r
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -l context -d 'Whose clusters: `local`, those of this machine' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -s n -l namespace -d 'Kubernetes: the namespace' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
 never\t'Never'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -s q -l quiet -d 'Say nothing but results and errors'
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -s v -l verbose -d 'Say what is done; twice: every decision and call'
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -f -a "status" -d 'Say whether it runs, since when, and where its files are'
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -f -a "stop" -d 'End it. Clusters live on; the next command starts another'
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status stop logs" -f -a "logs" -d 'Print its log'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -s v -l verbose -d 'Say what is done; twice: every decision and call'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -f -a "status" -d 'Say whether it runs, since when, and where its files are'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -f -a "start" -d 'Start it if none runs, and say the same as `status`'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -f -a "stop" -d 'End it. Clusters live on; the next command starts another'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -f -a "logs" -d 'Print its log'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -s o -l output -d 'How to print it [default: for people]' -r -f -a "json\t'JSON'
 yaml\t'YAML'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -l context -d 'Whose clusters: `local`, those of this machine' -r
@@ -258,6 +263,16 @@ never\t'Never'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s o -l output -d 'How to print it [default: for people]' -r -f -a "json\t'JSON'
+yaml\t'YAML'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -l context -d 'Whose clusters: `local`, those of this machine' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s n -l namespace -d 'Kubernetes: the namespace' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
+always\t'Always'
+never\t'Never'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s v -l verbose -d 'Say what is done; twice: every decision and call'
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -l context -d 'Whose clusters: `local`, those of this machine' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -s n -l namespace -d 'Kubernetes: the namespace' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
@@ -272,6 +287,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
 never\t'Never'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Go on with what is logged from now on, also by the controllers that follow'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help (see more with \'--help\')'

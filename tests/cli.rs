@@ -344,6 +344,38 @@ fn a_cluster_is_created_used_scaled_and_deleted() {
 }
 
 #[test]
+fn ctrl_c_before_anything_was_asked_for_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let person = Person::new();
+    let (bin, begun) = (person.root.path().join("bin"), person.root.path().join("begun"));
+    std::fs::create_dir(&bin).unwrap();
+    let python = person.file(
+        "bin/python3",
+        &format!("#!/bin/sh\ntouch {}\nexec sleep 60 >/dev/null 2>&1\n", begun.display()),
+    );
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {name: demo}\n\
+                spec: {provider: {local: {}}, environment: {packages: [dask]}}\n";
+    let file = person.file("demo.yaml", text);
+    let mut create = person.command(&["create", "-f", file.to_str().unwrap()]);
+    create.env("PATH", format!("{}:/usr/bin:/bin", bin.display())).env("CREWCALL_CONTROLLER_LINGER", "1");
+    let create = create.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while !begun.exists() {
+        assert!(std::time::Instant::now() < deadline, "the caller's Python is asked for its versions");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = rustix::process::Pid::from_child(&create);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = create.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("interrupted: nothing had been asked for yet"), "{said}");
+    assert!(person.run(&["list"]).out.is_empty());
+    person.run(&["controller", "stop"]);
+}
+
+#[test]
 fn ctrl_c_ends_the_wait_and_not_the_cluster() {
     let Some(python) = python() else { return };
     let person = Person::new();
@@ -357,7 +389,11 @@ fn ctrl_c_ends_the_wait_and_not_the_cluster() {
         .unwrap();
     let mut heard = std::io::BufReader::new(create.stderr.take().unwrap());
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut heard, &mut line).unwrap();
+    // It is on record once its parts are reported on.
+    while !line.starts_with("scheduler: ") && !line.starts_with("workers: ") {
+        line.clear();
+        assert_ne!(std::io::BufRead::read_line(&mut heard, &mut line).unwrap(), 0, "it ended before");
+    }
     let pid = rustix::process::Pid::from_child(&create);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let mut rest = String::new();

@@ -15,5 +15,7 @@ mod cluster;
 mod directories;
 #[path = "controller/life.rs"]
 mod life;
+#[path = "controller/reading.rs"]
+mod reading;
 #[path = "controller/support.rs"]
 mod support;

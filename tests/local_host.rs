@@ -23,7 +23,7 @@ async fn a_cluster_is_made_computes_and_leaves_nothing() {
 
     let address = world.scheduler(&provider, &cluster).await;
     assert!(address.starts_with("tls://127.0.0.1:"), "{address}");
-    let workers = (0..2).map(|slot| worker(&cluster, slot, &address, world.identity())).collect();
+    let workers = (0..2).map(|slot| worker(&cluster, slot, &address, world.identity(&cluster))).collect();
     let request = nodes(&cluster, workers);
     assert!(provider.ensure_nodes(&request).await.unwrap().is_empty());
     world.client(
@@ -49,7 +49,8 @@ async fn a_cluster_is_made_computes_and_leaves_nothing() {
 /// A cluster with its scheduler and so many workers, all registered.
 async fn running(world: &World, provider: &LocalProvider, cluster: &ClusterKey, workers: u32) -> String {
     let address = world.scheduler(provider, cluster).await;
-    let requests = (0..workers).map(|slot| worker(cluster, slot, &address, world.identity())).collect();
+    let requests =
+        (0..workers).map(|slot| worker(cluster, slot, &address, world.identity(cluster))).collect();
     assert!(provider.ensure_nodes(&nodes(cluster, requests)).await.unwrap().is_empty());
     world.client(&address, &format!("client.wait_for_workers({workers}, timeout=30)"));
     address
@@ -88,7 +89,7 @@ async fn a_killed_worker_is_seen_with_its_signal_and_takes_the_processes_of_its_
     eventually("the task's process is gone", || !is_running(pids[1])).await;
 
     // Its name is never used again; it is shown until it is removed.
-    let again = nodes(&cluster, vec![worker(&cluster, 0, &address, world.identity())]);
+    let again = nodes(&cluster, vec![worker(&cluster, 0, &address, world.identity(&cluster))]);
     assert!(provider.ensure_nodes(&again).await.unwrap().is_empty());
     assert!(matches!(state_of(&provider.observe(&cluster).await.unwrap(), &id), Some(NodeState::Ended(_))));
     provider.remove_nodes(&cluster, &[id.name()], Stop::Now).await.unwrap();
@@ -117,7 +118,7 @@ async fn a_new_controller_adopts_a_cluster_even_without_its_socket() {
     let provider = world.provider();
     assert_eq!(provider.observe(&cluster).await.unwrap(), seen_before);
     provider.ensure_anchor(&world.anchor(&cluster)).await.unwrap();
-    let more = with_launch(worker(&cluster, 1, &address, world.identity()), |launch| {
+    let more = with_launch(worker(&cluster, 1, &address, world.identity(&cluster)), |launch| {
         launch.secret_environment.insert("SECRET".to_owned(), "MINE".to_owned());
     });
     assert!(provider.ensure_nodes(&nodes(&cluster, vec![more])).await.unwrap().is_empty());
@@ -157,6 +158,44 @@ async fn nothing_outlives_a_killed_host_but_what_a_task_has_detached_and_that_is
     assert!(leftovers[0].description.starts_with("remains of"), "{leftovers:?}");
     provider.sweep(&leftovers[0]).await.unwrap();
     assert_eq!(provider.list_managed().await.unwrap(), []);
+    remove(&provider, &cluster).await;
+    world.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_host_left_is_gone_when_another_takes_its_place() {
+    let Some(python) = python() else { return };
+    let (world, cluster) = (World::new(python), cluster(14));
+    let provider = world.provider();
+    let address = running(&world, &provider, &cluster, 1).await;
+    let pid_file = world.root.path().join("pid");
+    world.client(
+        &address,
+        &format!(
+            "import subprocess\n\
+             def task(path=r'{0}'):\n\
+             \x20   open(path, 'w').write(str(subprocess.Popen(['sleep', '600'], start_new_session=True).pid))\n\
+             client.submit(task).result()",
+            pid_file.display()
+        ),
+    );
+    let detached: i32 = read(&pid_file).parse().unwrap();
+    let scratch = || {
+        let entries = std::fs::read_dir(world.root.path().join("tmp")).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("crewcall-")).count()
+    };
+    assert_eq!(scratch(), 1);
+    let claimed = |path: &std::path::PathBuf| read(&path.join("host.json")).contains(cluster.uid.as_str());
+    let before = world.host_directories().into_iter().find(claimed).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&read(&before.join("host.json"))).unwrap();
+    kill(i32::try_from(record["process"]["pid"].as_i64().unwrap()).unwrap(), "KILL");
+    until(&provider, &cluster, "the host is gone", |seen| *seen == Observed::default()).await;
+    assert!(is_running(detached) && before.exists(), "there is something to remove");
+
+    provider.ensure_anchor(&world.anchor(&cluster)).await.unwrap();
+    assert!(!is_running(detached));
+    assert_eq!(scratch(), 0);
+    assert!(!before.exists());
     remove(&provider, &cluster).await;
     world.assert_nothing_left().await;
 }
@@ -214,7 +253,7 @@ async fn nodes_outlive_their_fork_server_and_more_can_be_started() {
     // What a host hands to a fork server before it knows of its end, ends with it; here it knows.
     let reaped = |pid: &i32| !std::path::Path::new(&format!("/proc/{pid}")).exists();
     eventually("the hosts have seen the end", || fork_servers.iter().all(reaped)).await;
-    let more = worker(&cluster, 1, &address, world.identity());
+    let more = worker(&cluster, 1, &address, world.identity(&cluster));
     assert!(provider.ensure_nodes(&nodes(&cluster, vec![more])).await.unwrap().is_empty());
     world.client(&address, "client.wait_for_workers(2, timeout=30)");
     let seen = provider.observe(&cluster).await.unwrap();
@@ -262,7 +301,7 @@ async fn a_secret_that_the_caller_lacks_is_named_before_anything_is_made() {
 
     // Also when it comes with a later change of the document.
     let address = running(&world, &provider, &cluster, 1).await;
-    let more = with_launch(worker(&cluster, 1, &address, world.identity()), |launch| {
+    let more = with_launch(worker(&cluster, 1, &address, world.identity(&cluster)), |launch| {
         launch.secret_environment.insert("API_KEY".to_owned(), "MY_KEY".to_owned());
     });
     let failures = provider.ensure_nodes(&nodes(&cluster, vec![more])).await.unwrap();
@@ -306,7 +345,7 @@ async fn keys_are_in_no_file_no_argument_and_no_environment() {
     let (world, cluster) = (World::new(python), cluster(10));
     let provider = world.provider();
     running(&world, &provider, &cluster, 1).await;
-    let key = world.identity().key.expose().lines().nth(1).unwrap().to_owned();
+    let key = world.identity(&cluster).key.expose().lines().nth(1).unwrap().to_owned();
     let directories = world.directories();
     for directory in
         [directories.state, directories.cache, directories.runtime, world.root.path().join("tmp")]

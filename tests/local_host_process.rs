@@ -30,8 +30,10 @@ impl Host {
     fn start(interpreter: &str, spare_life: Duration) -> Self {
         let world = World::new(interpreter.into());
         let directories = world.directories();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_crewcall"))
-            .arg("__host")
+        // As whoever starts it may have it: with a file more than the usual three.
+        let script = format!("exec 9>{}; exec \"$@\"", world.root.path().join("held").display());
+        let mut process = Command::new("/bin/sh")
+            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_crewcall"), "__host"])
             .args([&"--state".into(), &directories.state, &"--runtime".into(), &directories.runtime])
             .args(["--id", ID, "--interpreter", interpreter, "--fork-server", "600"])
             .stdin(Stdio::piped())
@@ -123,6 +125,20 @@ fn a_spare_ends_a_while_after_its_controller_and_leaves_nothing() {
     assert!(!is_running(marked[0]));
     assert!(!host.socket.exists());
     assert!(host.world.host_directories().is_empty());
+}
+
+#[test]
+fn neither_a_host_nor_what_it_starts_keeps_a_file_of_its_starter() {
+    let host = Host::start("/bin/sleep", support::PATIENCE);
+    let held = host.world.root.path().join("held");
+    assert!(held.exists());
+    let marked = host.world.marked();
+    assert_eq!(marked.len(), 1, "the fork server");
+    for pid in [host.process.id().cast_signed(), marked[0]] {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let open: Vec<PathBuf> = open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+        assert!(open.len() >= 3 && !open.contains(&held), "{open:?}");
+    }
 }
 
 #[test]

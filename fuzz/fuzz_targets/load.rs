@@ -1,6 +1,6 @@
 //! Any text is either refused with a message, or reads back as it is written.
 //!
-//! `cargo +nightly fuzz run load fuzz/corpus/load tests/spec/good tests/spec/bad`
+//! How to run it: CONTRIBUTING.md.
 
 #![no_main]
 

@@ -15,7 +15,9 @@ use super::{
     types::{EventsQuery, LogQuery},
 };
 use crate::{
-    controller::{ClusterView, CreateRequest, Leftover, Listed, ScaleRequest, Sweep, process::Locations},
+    controller::{
+        ClusterSummary, ClusterView, CreateRequest, Leftover, Listed, ScaleRequest, Sweep, process::Locations,
+    },
     model::{Event, NodeName},
     provider::Follow,
     spec::ClusterName,
@@ -72,6 +74,11 @@ impl ApiClient {
     /// All clusters, and the records that cannot be used.
     pub async fn list(&self) -> Result<Vec<Listed>, ApiError> {
         self.fetch(Ask::get("/v1/clusters")).await
+    }
+
+    /// The same, with what a table shows of each: what is sent and read is a fraction.
+    pub async fn summaries(&self) -> Result<Vec<Listed<ClusterSummary>>, ApiError> {
+        self.fetch(Ask::get("/v1/summaries")).await
     }
 
     /// One cluster.

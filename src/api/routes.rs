@@ -23,7 +23,10 @@ use super::{
     watch::Story,
 };
 use crate::{
-    controller::{ClusterView, CreateRequest, Fleet, Leftover, Listed, ScaleRequest, Sweep},
+    controller::{
+        ClusterSummary, ClusterView, CreateRequest, Fleet, Leftover, Listed, RequestError, ScaleRequest,
+        Sweep,
+    },
     model::{Event, NodeName},
     provider::{Follow, LogRequest},
     spec::ClusterName,
@@ -63,6 +66,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/stop", post(stop))
         .route("/v1/gc", post(gc))
         .route("/v1/clusters", get(list).post(create))
+        .route("/v1/summaries", get(summaries))
         .route("/v1/clusters/{name}", get(one).delete(delete))
         .route("/v1/clusters/{name}/watch", get(watch))
         .route("/v1/clusters/{name}/events", get(events))
@@ -99,19 +103,25 @@ async fn stop(State(service): Shared) -> Json<()> {
 }
 
 async fn gc(State(service): Shared, Asked(sweep): Asked<Sweep>) -> Answer<Vec<Leftover>> {
-    Ok(Json(service.fleet.gc(sweep).await?))
+    let fleet = service.fleet.clone();
+    to_its_end(&service, async move { fleet.gc(sweep).await }).await
 }
 
 async fn list(State(service): Shared) -> Answer<Vec<Listed>> {
     Ok(Json(service.fleet.list().await?))
 }
 
+async fn summaries(State(service): Shared) -> Answer<Vec<Listed<ClusterSummary>>> {
+    Ok(Json(service.fleet.summaries().await?))
+}
+
 async fn one(State(service): Shared, Path(name): Path<String>) -> Answer<ClusterView> {
-    Ok(Json(service.fleet.get(&cluster(&name)?)?))
+    Ok(Json(service.fleet.get(&cluster(&service, &name).await?)?))
 }
 
 async fn delete(State(service): Shared, Path(name): Path<String>) -> Answer<ClusterView> {
-    Ok(Json(service.fleet.delete(&cluster(&name)?).await?))
+    let (name, fleet) = (cluster(&service, &name).await?, service.fleet.clone());
+    to_its_end(&service, async move { fleet.delete(&name).await }).await
 }
 
 async fn scale(
@@ -119,7 +129,8 @@ async fn scale(
     Path(name): Path<String>,
     Asked(request): Asked<ScaleRequest>,
 ) -> Answer<ClusterView> {
-    Ok(Json(service.fleet.scale(&cluster(&name)?, &request).await?))
+    let (name, fleet) = (cluster(&service, &name).await?, service.fleet.clone());
+    to_its_end(&service, async move { fleet.scale(&name, &request).await }).await
 }
 
 async fn events(
@@ -127,7 +138,7 @@ async fn events(
     Path(name): Path<String>,
     Queried(query): Queried<EventsQuery>,
 ) -> Answer<Vec<Event>> {
-    Ok(Json(service.fleet.events(&cluster(&name)?, query.limit).await?))
+    Ok(Json(service.fleet.events(&cluster(&service, &name).await?, query.limit).await?))
 }
 
 async fn create(State(service): Shared, Asked(request): Asked<CreateRequest>) -> Result<Response, ApiError> {
@@ -153,12 +164,12 @@ async fn create(State(service): Shared, Asked(request): Asked<CreateRequest>) ->
 }
 
 async fn watch(State(service): Shared, Path(name): Path<String>) -> Result<Response, ApiError> {
-    let story = Story::of(service.fleet.clone(), cluster(&name)?)?;
+    let story = Story::of(service.fleet.clone(), cluster(&service, &name).await?)?;
     Ok(streamed(&service, story.messages().map(Ok).boxed()))
 }
 
 async fn logged_nodes(State(service): Shared, Path(name): Path<String>) -> Answer<Vec<NodeName>> {
-    Ok(Json(service.fleet.logged_nodes(&cluster(&name)?).await?))
+    Ok(Json(service.fleet.logged_nodes(&cluster(&service, &name).await?).await?))
 }
 
 async fn logs(
@@ -168,11 +179,34 @@ async fn logs(
 ) -> Result<Response, ApiError> {
     let follow = if query.follow { Follow::Yes } else { Follow::No };
     let request = LogRequest { tail: query.tail, follow };
-    let log = service.fleet.logs(&cluster(&name)?, &self::node(&node)?, request).await?;
+    let log = service.fleet.logs(&cluster(&service, &name).await?, &self::node(&node)?, request).await?;
     let activity = service.activity.clone();
     let log = log.map_err(io::Error::other).take_until(async move { activity.stopping().await });
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], Body::from_stream(log.map_ok(Bytes::from)))
         .into_response())
+}
+
+/// Does what changes something in a task of its own: a client that goes away does not leave half of it.
+async fn to_its_end<T: Send + 'static>(
+    service: &Service,
+    work: impl Future<Output = Result<T, RequestError>> + Send + 'static,
+) -> Answer<T> {
+    let busy = service.activity.begin();
+    let work = tokio::spawn(async move {
+        let outcome = work.await;
+        drop(busy);
+        outcome
+    });
+    match work.await {
+        Ok(outcome) => Ok(Json(outcome?)),
+        Err(error) => {
+            tracing::error!("a request broke off: {error}");
+            Err(ApiError::new(
+                ErrorCode::Internal,
+                "the controller could not finish what was asked; its log says more",
+            ))
+        }
+    }
 }
 
 async fn unknown(request: Request) -> ApiError {
@@ -190,8 +224,13 @@ fn streamed<T: Serialize + Send + 'static>(
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
-fn cluster(name: &str) -> Result<ClusterName, ApiError> {
-    name.parse().map_err(|error| ApiError::new(ErrorCode::Invalid, format!("{error}")))
+/// The name of a cluster that is then known, if there is one, even if another machine has just made it.
+async fn cluster(service: &Service, name: &str) -> Result<ClusterName, ApiError> {
+    let name = name.parse().map_err(|error| ApiError::new(ErrorCode::Invalid, format!("{error}")))?;
+    if !service.fleet.is_current(&name) {
+        service.fleet.look_around().await?;
+    }
+    Ok(name)
 }
 
 /// The name becomes part of a path: nothing that leads elsewhere.

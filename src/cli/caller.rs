@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CliError, printer::Printer};
+use super::{CliError, args::CallerArguments, printer::Printer};
 use crate::{
     model::{CallerContext, CallerEnvironment, Interpreter, SoftwareVersions},
     spec::{ComputeCluster, EnvironmentSpec},
@@ -69,23 +69,25 @@ pub fn import_path(environment: &CallerEnvironment, working_directory: &Path) ->
 pub async fn context(
     document: &ComputeCluster,
     document_directory: PathBuf,
+    arguments: &CallerArguments,
     environment: &CallerEnvironment,
     printer: &Printer,
 ) -> Result<CallerContext, CliError> {
     let working_directory = working_directory()?;
-    let interpreter = match find_interpreter(environment, &working_directory) {
+    let active = || find_interpreter(environment, &working_directory);
+    let import_path = match arguments.import_path.as_slice() {
+        [] => import_path(environment, &working_directory),
+        named => named.iter().map(|entry| working_directory.join(entry)).collect(),
+    };
+    let named = arguments.python.as_ref().map(|path| working_directory.join(path));
+    let interpreter = match named.or_else(active) {
         Some(path) => {
             let versions = versions(document, &path, environment, printer).await;
             Some(Interpreter { path, versions })
         }
         None => None,
     };
-    Ok(CallerContext {
-        import_path: import_path(environment, &working_directory),
-        working_directory,
-        interpreter,
-        document_directory,
-    })
+    Ok(CallerContext { working_directory, import_path, interpreter, document_directory })
 }
 
 async fn versions(

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::{
     controller::process::Locations,
     model::{CallerEnvironment, SoftwareVersions},
+    spec::count_of,
 };
 
 /// When this was written: no clock that goes right shows an earlier time.
@@ -164,6 +165,11 @@ fn room(what: &'static str, path: &Path, shown: &str) -> Check {
     }
 }
 
+/// The records, all of which can be used.
+pub fn records(count: usize) -> Check {
+    Check::ok("records", count_of(u64::try_from(count).unwrap_or(u64::MAX), "cluster"))
+}
+
 /// The caller's Python and its Dask.
 pub fn software(what: &'static str, path: &Path, versions: &SoftwareVersions) -> Check {
     let python = versions.get("python").unwrap_or("of unknown version");
@@ -203,6 +209,11 @@ mod tests {
         assert!(check.hint.unwrap().starts_with("chmod go-w /"));
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
         assert_ne!(directory("state", root.path()).finding, Finding::Fail);
+    }
+
+    #[test]
+    fn one_record_is_one_cluster() {
+        assert_eq!([0, 1, 2].map(|count| records(count).message), ["0 clusters", "1 cluster", "2 clusters"]);
     }
 
     #[test]

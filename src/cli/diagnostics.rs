@@ -104,7 +104,7 @@ pub enum CliError {
     /// Ctrl-C.
     #[error("interrupted: {goes_on}")]
     Interrupted {
-        /// What goes on all the same.
+        /// What goes on all the same, or that nothing does.
         goes_on: String,
         /// The next step.
         hint: Option<String>,

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::{Map, Value};
+
 use super::{CliError, printer::Printer};
 use crate::spec::{self, ComputeCluster};
 
@@ -26,24 +28,83 @@ pub struct ReadDocument {
 
 /// Reads a document; `-` is standard input. Warnings are printed.
 pub fn read(file: &Path, working_directory: &Path, printer: &Printer) -> Result<ReadDocument, CliError> {
-    let from_stdin = file == Path::new("-");
-    let name = if from_stdin { "<stdin>".to_owned() } else { file.display().to_string() };
-    let content = if from_stdin { bounded(io::stdin().lock()) } else { File::open(file).and_then(bounded) };
+    let (name, text) = text(file)?;
+    Ok(ReadDocument { cluster: load(&name, &text, printer)?, directory: directory(file, working_directory) })
+}
+
+/// The same, with the fields of another file, a JSON object, over those of the document.
+pub fn read_merged(
+    file: &Path,
+    merge: &Path,
+    working_directory: &Path,
+    printer: &Printer,
+) -> Result<ReadDocument, CliError> {
+    let (name, document) = text(file)?;
+    // The document's own faults are shown at their own places.
+    let document = spec::load(&name, &document)?.cluster;
+    let (patch_name, patch) = text(merge)?;
+    let patch: Value = serde_json::from_str(&patch).map_err(|error| CliError::UnreadableDocument {
+        name: patch_name,
+        cause: format!("it is no JSON: {error}"),
+        hint: None,
+    })?;
+    let mut merged = serde_json::to_value(document).map_err(CliError::encode)?;
+    merge_patch(&mut merged, patch);
+    let merged = serde_json::to_string_pretty(&merged).map_err(CliError::encode)?;
+    let cluster = load(&format!("{name} with changes"), &merged, printer)?;
+    Ok(ReadDocument { cluster, directory: directory(file, working_directory) })
+}
+
+/// RFC 7396: objects are merged field by field, `null` removes, and anything else replaces.
+fn merge_patch(target: &mut Value, patch: Value) {
+    let Value::Object(fields) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(object) = target else { return };
+    for (key, value) in fields {
+        if value.is_null() {
+            object.remove(&key);
+        } else {
+            merge_patch(object.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// What a file is called, and what it says.
+fn text(file: &Path) -> Result<(String, String), CliError> {
+    let name = if is_stdin(file) { "<stdin>".to_owned() } else { file.display().to_string() };
+    let content =
+        if is_stdin(file) { bounded(io::stdin().lock()) } else { File::open(file).and_then(bounded) };
     let unreadable = |cause: String, hint| CliError::UnreadableDocument { name: name.clone(), cause, hint };
     let content = content.map_err(|error| unreadable(cause(&error), similar_file(file, &error)))?;
     let text = String::from_utf8(content).map_err(|error| {
         let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n');
         unreadable(format!("line {} is not UTF-8 text", line.count() + 1), None)
     })?;
-    let document = spec::load(&name, &text)?;
+    Ok((name, text))
+}
+
+fn load(name: &str, text: &str, printer: &Printer) -> Result<ComputeCluster, CliError> {
+    let document = spec::load(name, text)?;
     for warning in &document.warnings {
         printer.rendered(&warning.render(printer.error_color(), printer.width()));
     }
-    let directory = match file.parent() {
-        Some(parent) if !from_stdin => working_directory.join(parent),
+    Ok(document.cluster)
+}
+
+fn directory(file: &Path, working_directory: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !is_stdin(file) => working_directory.join(parent),
         _ => working_directory.to_owned(),
-    };
-    Ok(ReadDocument { cluster: document.cluster, directory })
+    }
 }
 
 fn bounded(from: impl Read) -> io::Result<Vec<u8>> {
@@ -105,6 +166,35 @@ mod tests {
         let read = read(&file, Path::new("/elsewhere"), &printer()).unwrap();
         assert_eq!(read.directory, root.path());
         assert_eq!(read.cluster.metadata.name.as_str(), "demo");
+    }
+
+    #[test]
+    fn a_merge_changes_adds_and_takes_away() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, patch) = (root.path().join("demo.yaml"), root.path().join("patch.json"));
+        std::fs::write(&file, DOCUMENT.replace("spec: {", "spec: {workers: {replicas: 3, threads: 2}, "))
+            .unwrap();
+        let workers = r#"{"replicas": null, "min": 1, "max": 4}"#;
+        std::fs::write(
+            &patch,
+            format!(r#"{{"metadata": {{"name": "x"}}, "spec": {{"workers": {workers}}}}}"#),
+        )
+        .unwrap();
+        let read = read_merged(&file, &patch, Path::new("/"), &printer()).unwrap();
+        assert_eq!(read.cluster.metadata.name.as_str(), "x");
+        let group = &read.cluster.spec.workers;
+        let group = serde_json::to_value(group).unwrap();
+        assert_eq!(group, serde_json::json!({"min": 1, "max": 4, "threads": 2}));
+    }
+
+    #[test]
+    fn a_merge_that_makes_no_sense_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, patch) = (root.path().join("demo.yaml"), root.path().join("patch.json"));
+        std::fs::write(&file, DOCUMENT).unwrap();
+        std::fs::write(&patch, r#"{"spec": {"workers": {"replicas": "many"}}}"#).unwrap();
+        let error = read_merged(&file, &patch, Path::new("/"), &printer()).unwrap_err();
+        assert!(matches!(error, CliError::Document(_)), "{error:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::Exit;
 use crate::{
     controller::{ClusterView, GroupView},
     model::{ClusterUid, Condition, ConditionKind, ConditionStatus, Event, Phase, Severity},
-    spec::{GroupName, Size},
+    spec::{GroupName, Size, count_of},
 };
 
 /// How long a provider may keep failing before a wait for it is given up.
@@ -204,9 +204,7 @@ pub fn parts(view: &ClusterView) -> Vec<String> {
 
 /// `1 worker`, `2 ready workers`.
 pub fn workers(count: u32, adjective: &str) -> String {
-    let gap = if adjective.is_empty() { "" } else { " " };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count}{gap}{adjective} worker{plural}")
+    count_of(count.into(), format!("{adjective} worker").trim_start())
 }
 
 /// The newest warnings, for an error that should say what happened; at most `limit` lines of text.

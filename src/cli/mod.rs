@@ -16,11 +16,14 @@ mod follow;
 mod generate;
 mod goal;
 mod output;
+mod owner;
 mod printer;
+mod probe;
 mod progress;
 mod run;
 mod session;
 mod shell;
+mod tail;
 
 pub use args::Arguments;
 pub use diagnostics::CliError;

@@ -12,7 +12,7 @@ use super::{
     printer::{Printer, paint},
 };
 use crate::{
-    controller::{ClusterView, GroupView},
+    controller::{ClusterSummary, GroupView},
     model::Event,
     spec::{ColorChoice, Size},
 };
@@ -69,28 +69,28 @@ impl Table {
 }
 
 /// The table of clusters, with more columns if wanted.
-pub fn cluster_table(views: &[&ClusterView], format: Option<OutputFormat>, now: Timestamp) -> Table {
+pub fn cluster_table(clusters: &[&ClusterSummary], format: Option<OutputFormat>, now: Timestamp) -> Table {
     let wide = format == Some(OutputFormat::Wide);
     let mut headings = vec!["name", "phase", "provider", "workers", "age", "endpoint"];
     if wide {
         headings.extend(["dashboard", "clients", "uid", "python"]);
     }
     let mut table = Table::new(&headings);
-    for view in views {
+    for cluster in clusters {
         let mut cells = vec![
-            view.name.to_string(),
-            view.phase.to_string(),
-            view.provider.as_str().to_owned(),
-            worker_count(&view.groups),
-            age(view.created_at, now),
-            view.endpoint.clone().unwrap_or_default(),
+            cluster.name.to_string(),
+            cluster.phase.to_string(),
+            cluster.provider.as_str().to_owned(),
+            worker_count(&cluster.groups),
+            age(cluster.created_at, now),
+            cluster.endpoint.clone().unwrap_or_default(),
         ];
         if wide {
-            let python = view.interpreter.as_ref().map(|python| python.path.display().to_string());
+            let python = cluster.python.as_ref().map(|path| path.display().to_string());
             cells.extend([
-                view.dashboard.clone().unwrap_or_default(),
-                view.clients.map(|clients| clients.to_string()).unwrap_or_default(),
-                view.uid.to_string(),
+                cluster.dashboard.clone().unwrap_or_default(),
+                cluster.clients.map(|clients| clients.to_string()).unwrap_or_default(),
+                cluster.uid.to_string(),
                 python.unwrap_or_default(),
             ]);
         }
@@ -111,7 +111,12 @@ pub fn worker_count(groups: &[GroupView]) -> String {
 
 /// How long ago, in at most two units: `45s`, `3m10s`, `2h5m`, `3d4h`.
 pub fn age(since: Timestamp, now: Timestamp) -> String {
-    let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default().as_secs();
+    length(Duration::try_from(now.duration_since(since)).unwrap_or_default())
+}
+
+/// A length of time for people, in its two largest units.
+pub fn length(time: Duration) -> String {
+    let passed = time.as_secs();
     let (days, hours, minutes, seconds) =
         (passed / 86_400, passed / 3600 % 24, passed / 60 % 60, passed % 60);
     let two = |major: u64, unit: &str, minor: u64, small: &str| {

@@ -124,7 +124,7 @@ pub async fn explain(client: &ApiClient, name: &ClusterName, error: ApiError) ->
     if error.code != ErrorCode::NotFound {
         return CliError::Api(error);
     }
-    let known = client.list().await.unwrap_or_default().into_iter().map(|listed| match listed {
+    let known = client.summaries().await.unwrap_or_default().into_iter().map(|listed| match listed {
         Listed::Cluster(view) => view.name.to_string(),
         Listed::Unreadable { name, .. } => name,
     });

@@ -18,7 +18,8 @@ const EVENT_BACKLOG: usize = 256;
 pub struct ClusterCell {
     key: ClusterKey,
     store: Arc<dyn Store>,
-    /// Held across the write, so that memory never runs ahead of the store.
+    /// Held across the write: memory is never ahead of the store, and behind it only when an update
+    /// was dropped in the middle.
     record: Mutex<ClusterRecord>,
     /// Rung when what is wanted has changed.
     pub(super) wanted_changed: Notify,
@@ -65,6 +66,9 @@ impl ClusterCell {
 
     /// Changes the record, durably. `change` says what it has to tell the caller; if it fails, or
     /// the write fails, nothing has changed.
+    ///
+    /// To be awaited to its end: the store finishes a write that nobody waits for any more, and the
+    /// record in memory is then the old one until the next update fails.
     pub async fn update<T, E: From<StoreError>>(
         &self,
         change: impl FnOnce(&mut ClusterRecord) -> Result<T, E>,
@@ -96,8 +100,12 @@ impl ClusterCell {
         let stored = records.into_iter().filter_map(Result::ok).find(|record| record.key() == self.key);
         if let Some(stored) = stored {
             let shown = std::mem::take(&mut held.progress.conditions);
+            let wanted = stored.wanted != held.wanted;
             *held = stored;
             held.progress.conditions = shown;
+            if wanted {
+                self.wanted_changed.notify_one();
+            }
         }
     }
 

@@ -3,14 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    CreateMode, CreateOutcome, CreateReply, CreateRequest, Fleet, RequestError,
+    ClusterView, CreateMode, CreateOutcome, CreateReply, CreateRequest, Fleet, RequestError,
     failpoint::failpoint,
     fleet::{Member, Standing},
     identities::Issued,
 };
 use crate::{
     model::{
-        ClusterKey, ClusterRecord, Event, EventKind, Presence, Progress, RECORD_FORMAT, Severity, Wanted,
+        ClusterKey, ClusterRecord, Event, EventKind, Interpreter, Presence, Progress, RECORD_FORMAT,
+        Severity, Wanted,
     },
     provider::{Caller, ErrorKind, Prepared, ProviderError},
     spec::{self, ClusterName, ComputeCluster, Edit, FieldChange},
@@ -19,6 +20,15 @@ use crate::{
 
 /// How long a name that is still being deleted is waited for.
 const GONE_BOUND: Duration = Duration::from_mins(2);
+
+/// A cluster of which nothing is stored yet, and that can work.
+struct Ready {
+    key: ClusterKey,
+    document: ComputeCluster,
+    caller: Caller,
+    interpreter: Option<Interpreter>,
+    issued: Option<Issued>,
+}
 
 /// Hears of the steps of a create.
 pub type Listener<'a> = &'a (dyn Fn(String) + Send + Sync);
@@ -36,15 +46,22 @@ impl Fleet {
         check(&request.document)?;
         self.provider(request.document.spec.provider.kind())?;
         let name = request.document.metadata.name.clone();
-        let lock = self.name_lock(&name);
-        let _held = lock.lock().await;
+        let turn = self.turn(&name);
+        let _held = turn.wait(&name, progress).await?;
+        let noted = |step: String| {
+            turn.note(&step);
+            progress(step);
+        };
+        let progress: Listener<'_> = &noted;
+        if !self.is_current(&name) {
+            self.look_around().await?;
+        }
         let Some(member) = self.member(&name) else {
             return self.create_new(request, CreateOutcome::Created, progress).await;
         };
         match member.standing {
             Standing::Elsewhere => Err(member.elsewhere().await),
             Standing::Lost => {
-                self.make_room(&name, request.mode).await?;
                 let mut reply = self.create_new(request, CreateOutcome::Created, progress).await?;
                 reply
                     .warnings
@@ -53,8 +70,6 @@ impl Fleet {
             }
             Standing::Ours => {
                 if matches!(member.cell.record().await.wanted.presence, Presence::Absent(_)) {
-                    progress(format!("waiting for the old cluster {name} to be gone"));
-                    self.make_room(&name, request.mode).await?;
                     return self.create_new(request, CreateOutcome::Created, progress).await;
                 }
                 self.change(&member, request, progress).await
@@ -62,11 +77,16 @@ impl Fleet {
         }
     }
 
-    /// Deletes what has the name, and waits until it is gone.
-    async fn make_room(self: &Arc<Self>, name: &ClusterName, mode: CreateMode) -> Result<(), RequestError> {
-        if mode == CreateMode::DryRun || self.member(name).is_none() {
+    /// Deletes what has the name, if something has, and waits until it is gone.
+    async fn make_room(
+        self: &Arc<Self>,
+        name: &ClusterName,
+        progress: Listener<'_>,
+    ) -> Result<(), RequestError> {
+        if self.member(name).is_none() {
             return Ok(());
         }
+        progress(format!("waiting for the old cluster {name} to be gone"));
         self.delete(name).await?;
         let mut changes = self.changes();
         let gone = async {
@@ -85,20 +105,34 @@ impl Fleet {
         })
     }
 
+    /// Makes a new cluster in the place of any that has its name: that goes once all that can be known
+    /// before says that the new one will work.
     async fn create_new(
         self: &Arc<Self>,
         request: CreateRequest,
         outcome: CreateOutcome,
         progress: Listener<'_>,
     ) -> Result<CreateReply, RequestError> {
-        let CreateRequest { mut document, context, environment, mode } = request;
+        if request.mode == CreateMode::DryRun {
+            let changes = vec![format!("cluster {} would be created", request.document.metadata.name)];
+            return Ok(CreateReply { outcome, changes, warnings: Vec::new(), cluster: None });
+        }
+        let ready = self.make_ready(request, progress).await?;
+        self.make_room(&ready.key.name, progress).await?;
+        let cluster = self.keep(ready).await?;
+        Ok(CreateReply { outcome, changes: Vec::new(), warnings: Vec::new(), cluster: Some(cluster) })
+    }
+
+    /// All that a new cluster needs before anything of it is stored.
+    async fn make_ready(
+        &self,
+        request: CreateRequest,
+        progress: Listener<'_>,
+    ) -> Result<Ready, RequestError> {
+        let CreateRequest { mut document, context, environment, mode: _ } = request;
         let provider = self.provider(document.spec.provider.kind())?;
         if document.spec.workers.size().is_none() {
             document.spec.workers.replicas = Some(1);
-        }
-        if mode == CreateMode::DryRun {
-            let changes = vec![format!("cluster {} would be created", document.metadata.name)];
-            return Ok(CreateReply { outcome, changes, warnings: Vec::new(), cluster: None });
         }
         let key = ClusterKey { uid: (self.tools.uids)(), name: document.metadata.name.clone() };
         let now = self.tools.clock.now();
@@ -107,13 +141,18 @@ impl Fleet {
         // Certificates take their time too; both are done before anything is stored.
         let (prepared, issued) =
             tokio::join!(provider.prepare(&document, &caller, progress), issue(&key, &document, now));
-        let (prepared, issued) = (prepared?, issued?);
-        // A lifetime does not count the time that its software took to be installed.
-        let now = self.tools.clock.now();
-        let Prepared { cluster_environment, interpreter } = prepared;
+        let Prepared { cluster_environment, interpreter } = prepared?;
         if let Some(resolved) = cluster_environment {
             document.spec.environment = Some(resolved);
         }
+        Ok(Ready { key, document, caller, interpreter, issued: issued? })
+    }
+
+    /// Stores a new cluster, and begins it.
+    async fn keep(self: &Arc<Self>, ready: Ready) -> Result<ClusterView, RequestError> {
+        let Ready { key, document, caller, interpreter, issued } = ready;
+        // A lifetime does not count the time that its software took to be installed.
+        let now = self.tools.clock.now();
         let installation = &self.tools.installation;
         let wanted = Wanted {
             uid: key.uid.clone(),
@@ -146,7 +185,7 @@ impl Fleet {
         let event =
             Event { at: now, severity: Severity::Normal, kind: EventKind::Created, node: None, message };
         member.cell.report(vec![event]).await;
-        Ok(CreateReply { outcome, changes: Vec::new(), warnings: Vec::new(), cluster: Some(member.view()) })
+        Ok(member.view())
     }
 
     async fn change(
@@ -167,11 +206,7 @@ impl Fleet {
             let changes: Vec<String> = edit.fixed.iter().map(described).collect();
             return match request.mode {
                 CreateMode::Apply | CreateMode::DryRun => Err(RequestError::Fixed { name, changes }),
-                CreateMode::Replace => {
-                    progress(format!("deleting cluster {name}, to create it anew"));
-                    self.make_room(&name, request.mode).await?;
-                    self.create_new(request, CreateOutcome::Replaced, progress).await
-                }
+                CreateMode::Replace => self.create_new(request, CreateOutcome::Replaced, progress).await,
             };
         }
         let warnings = differences(&record, &request);

@@ -1,15 +1,15 @@
 //! All clusters of one controller.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::watch;
 
 use super::{
-    Clock, ClusterCell, ClusterView, Listed, Reconciler, RequestError, ScaleRequest, Tools, Unplaced,
-    failpoint::failpoint, requests::is_dormant,
+    Clock, ClusterCell, ClusterSummary, ClusterView, Listed, Reconciler, RequestError, Tools,
+    failpoint::failpoint, requests::is_dormant, turn::Turn,
 };
 use crate::{
     engine::Engine,
@@ -18,8 +18,8 @@ use crate::{
         NodeName, Phase, Presence, Severity,
     },
     provider::{LogRequest, LogStream, Provider},
-    spec::{self, ClusterName, GroupName, ProviderKind, Size, WorkerGroupSpec},
-    store::{Store, StoreError},
+    spec::{ClusterName, ProviderKind},
+    store::{Store, StoreError, Strangers, Unreadable},
 };
 
 /// Which machine this is, and which of its boots.
@@ -52,7 +52,7 @@ pub struct Fleet {
     pub(super) tools: FleetTools,
     members: Mutex<BTreeMap<ClusterName, Member>>,
     /// One create at a time for each name.
-    names: Mutex<BTreeMap<ClusterName, Arc<AsyncMutex<()>>>>,
+    names: Mutex<BTreeMap<ClusterName, Arc<Turn>>>,
     changed: watch::Sender<u64>,
 }
 
@@ -179,10 +179,10 @@ impl Fleet {
         self.members().get(name).cloned()
     }
 
-    /// Held while a cluster of that name is being created.
-    pub(super) fn name_lock(&self, name: &ClusterName) -> Arc<AsyncMutex<()>> {
+    /// Had while a cluster of that name is being created.
+    pub(super) fn turn(&self, name: &ClusterName) -> Arc<Turn> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.retain(|_, lock| Arc::strong_count(lock) > 1);
+        names.retain(|_, turn| Arc::strong_count(turn) > 1);
         names.entry(name.clone()).or_default().clone()
     }
 
@@ -200,15 +200,72 @@ impl Fleet {
         self.members().values().filter(|member| member.standing == Standing::Ours).count()
     }
 
+    /// Whether this controller knows the newest of that name. It hears nothing of what other machines do
+    /// in the same store: see [`Self::look_around`].
+    pub fn is_current(&self, name: &ClusterName) -> bool {
+        self.member(name).is_some_and(|member| member.standing != Standing::Elsewhere)
+    }
+
+    /// Takes note of the clusters that other machines have made, changed or removed in the same store.
+    pub async fn look_around(self: &Arc<Self>) -> Result<(), RequestError> {
+        let found = self.tools.store.list().await?;
+        let names = found.iter().map(|found| match found {
+            Ok(record) => record.name().as_str(),
+            Err(unreadable) => unreadable.name.as_str(),
+        });
+        let names: BTreeSet<&str> = names.collect();
+        let gone = self.members().keys().filter(|name| !names.contains(name.as_str())).cloned().collect();
+        self.note_others(&found, &gone).await;
+        Ok(())
+    }
+
+    async fn note_others(
+        self: &Arc<Self>,
+        found: &[Result<ClusterRecord, Unreadable>],
+        gone: &BTreeSet<ClusterName>,
+    ) {
+        for member in gone.iter().filter_map(|name| self.member(name)) {
+            if member.standing == Standing::Elsewhere {
+                self.forget(member.cell.key());
+            }
+        }
+        let here = &self.tools.installation.machine;
+        for record in found.iter().flatten().filter(|record| record.wanted.machine != *here) {
+            let news = match self.member(record.name()) {
+                None => true,
+                Some(known) => known.standing == Standing::Elsewhere && known.cell.record().await != *record,
+            };
+            if news {
+                self.add(record.clone(), None, Standing::Elsewhere);
+            }
+        }
+    }
+
     /// All clusters, and the records that cannot be used.
-    pub async fn list(&self) -> Result<Vec<Listed>, RequestError> {
-        let unreadable = self.tools.store.list().await?.into_iter().filter_map(Result::err);
+    pub async fn list(self: &Arc<Self>) -> Result<Vec<Listed>, RequestError> {
+        self.listed(Member::view).await
+    }
+
+    /// The same, as a table shows it.
+    pub async fn summaries(self: &Arc<Self>) -> Result<Vec<Listed<ClusterSummary>>, RequestError> {
+        self.listed(Member::summary).await
+    }
+
+    /// What is known is in memory; only records of other names are read.
+    async fn listed<T>(
+        self: &Arc<Self>,
+        shown: impl Fn(&Member) -> T,
+    ) -> Result<Vec<Listed<T>>, RequestError> {
+        let known = self.members().keys().cloned().collect();
+        let Strangers { found, gone } = self.tools.store.strangers(&known).await?;
+        self.note_others(&found, &gone).await;
+        let members = self.members().clone();
+        let unreadable = found.into_iter().filter_map(Result::err);
         let unreadable = unreadable.map(|record| Listed::Unreadable {
             problem: format!("{} (hint: {})", record.problem, record.hint),
             name: record.name,
         });
-        let members: Vec<Member> = self.members().values().cloned().collect();
-        let known = members.iter().map(|member| Listed::Cluster(Box::new(member.view())));
+        let known = members.values().map(|member| Listed::Cluster(Box::new(shown(member))));
         Ok(known.chain(unreadable).collect())
     }
 
@@ -227,7 +284,7 @@ impl Fleet {
     }
 
     /// One cluster that can be changed from here.
-    async fn changeable(&self, name: &ClusterName) -> Result<Member, RequestError> {
+    pub(super) async fn changeable(&self, name: &ClusterName) -> Result<Member, RequestError> {
         let member = self.existing(name)?;
         match member.standing {
             Standing::Ours => Ok(member),
@@ -236,29 +293,6 @@ impl Fleet {
             ))),
             Standing::Elsewhere => Err(member.elsewhere().await),
         }
-    }
-
-    /// Changes the size of a group.
-    pub async fn scale(
-        &self,
-        name: &ClusterName,
-        request: &ScaleRequest,
-    ) -> Result<ClusterView, RequestError> {
-        let member = self.changeable(name).await?;
-        let group = request.group.clone().unwrap_or_else(GroupName::workers);
-        failpoint("scale.before-store");
-        let message = member.cell.update(|record| scaled(record, &group, request)).await?;
-        failpoint("scale.after-store");
-        if let Some(message) = message {
-            let (at, severity, kind) = (self.tools.clock.now(), Severity::Normal, EventKind::Scaled);
-            member.cell.report(vec![Event { at, severity, kind, node: None, message }]).await;
-        }
-        let record = member.cell.record().await;
-        let mut view = member.view();
-        // What is shown follows with the next tick; the caller waits for that generation.
-        view.generation = record.wanted.generation;
-        view.document = record.wanted.document;
-        Ok(view)
     }
 
     /// Has a cluster deleted. It is gone when it is no longer listed.
@@ -354,49 +388,17 @@ impl Member {
         view
     }
 
+    /// What a table shows of it.
+    fn summary(&self) -> ClusterSummary {
+        match self.standing {
+            Standing::Ours => ClusterSummary::from(&*self.cell.view()),
+            Standing::Lost | Standing::Elsewhere => ClusterSummary::from(&self.view()),
+        }
+    }
+
     pub(super) async fn elsewhere(&self) -> RequestError {
         let record = self.cell.record().await;
         let machine = record.wanted.machine.to_string();
         RequestError::Elsewhere { name: record.name().clone(), machine }
     }
-}
-
-/// Writes a new size into the document; says what it changed.
-fn scaled(
-    record: &mut ClusterRecord,
-    name: &GroupName,
-    request: &ScaleRequest,
-) -> Result<Option<String>, RequestError> {
-    let cluster = record.name().clone();
-    if matches!(record.wanted.presence, Presence::Absent(_)) {
-        return Err(RequestError::Refused(format!("cluster {cluster} is being deleted")));
-    }
-    let groups: Vec<String> =
-        record.wanted.document.spec.groups().map(|(name, _)| name.to_string()).collect();
-    let mut document = record.wanted.document.clone();
-    let Some(group) = document.spec.group_mut(name) else {
-        let groups = groups.join(", ");
-        return Err(RequestError::Refused(format!("cluster {cluster} has no group {name}; it has {groups}")));
-    };
-    let before = group.size();
-    set_size(group, request.size);
-    spec::validate(&document).map_err(|invalid| {
-        RequestError::Invalid(invalid.problems.into_iter().map(|problem| problem.message).collect())
-    })?;
-    let forced = request.unplaced == Unplaced::Lose;
-    if before == Some(request.size) && !forced {
-        return Ok(None);
-    }
-    record.wanted.document = document;
-    record.wanted.generation += 1;
-    record.wanted.forced_generation = forced.then_some(record.wanted.generation);
-    let before = before.map_or_else(|| "1 (by default)".to_owned(), |size| size.to_string());
-    Ok(Some(format!("group {name}: from {before} to {} workers", request.size)))
-}
-
-fn set_size(group: &mut WorkerGroupSpec, size: Size) {
-    (group.replicas, group.min, group.max) = match size {
-        Size::Fixed(replicas) => (Some(replicas), None, None),
-        Size::Adaptive { min, max } => (None, Some(min), Some(max)),
-    };
 }

@@ -5,16 +5,24 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{Fate, Fleet, Leftover, RequestError, Sweep};
 use crate::{
     model::ClusterUid,
-    provider::{Managed, Provider},
+    provider::{Managed, Provider, Vitality},
+    store::Unreadable,
 };
 
 /// Younger things may belong to a create that is under way.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// What is known of the store that a sweep goes by.
+struct Knowledge<'a> {
+    age: Duration,
+    unreadable: Option<&'a Unreadable>,
+}
+
 impl Fleet {
     /// Finds, and removes, what belongs to no cluster.
     ///
-    /// Nothing is swept while a record cannot be read: what it would protect is not known.
+    /// Nothing is swept while a record cannot be read, and nothing that is older than the store: what
+    /// would protect it is not known.
     pub async fn gc(&self, sweep: Sweep) -> Result<Vec<Leftover>, RequestError> {
         let mut found: Vec<(Arc<dyn Provider>, Managed)> = Vec::new();
         for provider in self.tools.providers.values() {
@@ -22,6 +30,7 @@ impl Fleet {
                 provider.list_managed().await?.into_iter().map(|managed| (provider.clone(), managed)),
             );
         }
+        let age = self.tools.store.age().await?;
         let records = self.tools.store.list().await?;
         let unreadable = records.iter().find_map(|record| record.as_ref().err());
         let known: BTreeSet<ClusterUid> = records
@@ -34,18 +43,65 @@ impl Fleet {
             .filter(|(_, managed)| !known.contains(&managed.cluster) && managed.age >= GRACE);
         let mut leftovers = Vec::new();
         for (provider, managed) in orphans {
-            let fate = match (unreadable, sweep) {
-                (Some(record), _) => {
-                    Fate::Kept(format!("the record of cluster {} cannot be read", record.name))
-                }
+            let fate = match (reason_to_keep(&managed, &Knowledge { age, unreadable }, sweep), sweep) {
+                (Some(reason), _) => Fate::Kept(reason),
                 (None, Sweep::DryRun) => Fate::WouldBeRemoved,
-                (None, Sweep::Remove) => match provider.sweep(&managed).await {
+                (None, Sweep::Remove | Sweep::RemoveDead) => match provider.sweep(&managed).await {
                     Ok(()) => Fate::Removed,
                     Err(error) => Fate::Kept(error.to_string()),
                 },
             };
-            leftovers.push(Leftover { description: managed.description, fate });
+            let age_seconds = managed.age.as_secs();
+            leftovers.push(Leftover { description: managed.description, age_seconds, fate });
         }
         Ok(leftovers)
+    }
+}
+
+/// Why something of which there is no record is to be kept all the same.
+fn reason_to_keep(managed: &Managed, store: &Knowledge<'_>, sweep: Sweep) -> Option<String> {
+    if let Some(record) = store.unreadable {
+        return Some(format!("the record of cluster {} cannot be read", record.name));
+    }
+    if managed.age >= store.age {
+        let reason = "it is older than the directory of the records, and its own may lie elsewhere: put that back, \
+                      or end it yourself";
+        return Some(reason.to_owned());
+    }
+    let alive = sweep == Sweep::RemoveDead && managed.vitality == Vitality::Alive;
+    alive.then(|| "it is alive, and only a person ends it: `crewcall gc` does".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(age: u64, vitality: Vitality, sweep: Sweep) -> Option<String> {
+        let managed = Managed {
+            cluster: ClusterUid::from_random(1),
+            name: None,
+            id: "x".to_owned(),
+            description: "something".to_owned(),
+            age: Duration::from_secs(age),
+            vitality,
+        };
+        let store = Knowledge { age: Duration::from_secs(1000), unreadable: None };
+        reason_to_keep(&managed, &store, sweep)
+    }
+
+    #[test]
+    fn what_is_older_than_the_store_is_never_swept() {
+        for sweep in [Sweep::DryRun, Sweep::Remove, Sweep::RemoveDead] {
+            for vitality in [Vitality::Alive, Vitality::Dead] {
+                assert!(kept(1001, vitality, sweep).unwrap().contains("put that back"));
+            }
+            assert_eq!(kept(999, Vitality::Dead, sweep), None);
+        }
+    }
+
+    #[test]
+    fn what_lives_is_ended_only_when_a_person_says_so() {
+        assert!(kept(999, Vitality::Alive, Sweep::RemoveDead).unwrap().contains("`crewcall gc`"));
+        assert_eq!(kept(999, Vitality::Alive, Sweep::Remove), None);
     }
 }

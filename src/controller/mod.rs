@@ -1,6 +1,7 @@
 //! The loop, one per cluster, driven by hints, timers and finished actions; and what can be asked
 //! of all of them together.
 
+mod actions;
 mod cell;
 mod clock;
 mod create;
@@ -13,6 +14,9 @@ mod operations;
 pub mod process;
 mod reconciler;
 mod requests;
+mod resize;
+mod summary;
+mod turn;
 mod view;
 
 pub use cell::ClusterCell;
@@ -25,4 +29,5 @@ pub use requests::{
     CreateMode, CreateOutcome, CreateReply, CreateRequest, Fate, Leftover, Listed, RequestError,
     ScaleRequest, Sweep, Unplaced,
 };
+pub use summary::ClusterSummary;
 pub use view::{Awaited, ClientFiles, ClusterView, GroupView, NodePhase, NodeView};

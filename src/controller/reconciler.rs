@@ -1,6 +1,6 @@
 //! The loop of one cluster: observe, plan, note, act.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use jiff::Timestamp;
@@ -16,13 +16,9 @@ use super::{
 use crate::{
     engine::{Endpoint, Engine, Ranking, StatusQuestion},
     environment,
-    model::{ClusterRecord, Ending, Event, EventKind, Observed, Presence, Role, Severity},
-    plan::{
-        self, Action, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, PlannedNode, Situation,
-        Surroundings,
-    },
-    provider::{AnchorRequest, NodeRequest, NodesRequest, Provider, ProviderError, Surrounding},
-    spec::GroupName,
+    model::{ClusterRecord, Ending, Event, EventKind, Observed, Presence, Severity},
+    plan::{self, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, Situation, Surroundings},
+    provider::{Provider, ProviderError, Surrounding},
     store::{Store, StoreError},
 };
 
@@ -41,6 +37,9 @@ pub struct Tools {
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
+
+/// So many ticks in a row may fail before it is shown that the cluster cannot be seen.
+const UNSHOWN_FAILURES: u32 = 1;
 
 /// A tick that came to nothing; it is made again, later each time.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +61,13 @@ enum Next {
 
 /// The loop of one cluster. Dropping it in the middle of anything is what a crash is to it.
 pub struct Reconciler {
-    tools: Tools,
-    cell: Arc<ClusterCell>,
+    pub(super) tools: Tools,
+    pub(super) cell: Arc<ClusterCell>,
     hints: BoxStream<'static, ()>,
-    identities: Option<Identities>,
-    watch: Option<EngineWatch>,
+    pub(super) identities: Option<Identities>,
+    pub(super) watch: Option<EngineWatch>,
     operations: Operations,
-    running: JoinSet<Finished>,
+    pub(super) running: JoinSet<Finished>,
     world: Observed,
     /// Ticks in a row that came to nothing.
     trouble: u32,
@@ -104,6 +103,9 @@ impl Reconciler {
                 Err(error) => {
                     self.trouble = self.trouble.saturating_add(1);
                     self.complain(&error).await;
+                    if let TickError::Observe(cause) = &error {
+                        self.go_on_unseeing(cause).await;
+                    }
                     plan::delay_after(self.trouble.saturating_add(1))
                 }
             };
@@ -165,6 +167,22 @@ impl Reconciler {
         self.carry_out(&record, &engine, plan, now).await
     }
 
+    /// Does, and shows, what is certain while nobody can look at the cluster.
+    async fn go_on_unseeing(&mut self, cause: &ProviderError) {
+        let (record, now) = (self.cell.record().await, self.tools.clock.now());
+        if let Some(action) = plan::unseen_action(&record, &self.operations, now) {
+            self.operations.begin(&action, now);
+            self.begin(&record, action);
+        }
+        let unwanted = matches!(record.wanted.presence, Presence::Absent(_));
+        if unwanted || self.trouble > UNSHOWN_FAILURES {
+            let cause = format!("cannot see what runs: {cause}");
+            let conditions = plan::unseen_conditions(&record, &cause, now);
+            let shown = |record: &mut ClusterRecord| record.progress.conditions = conditions;
+            self.cell.show(shown, &self.world, &EngineView::NotAsked).await;
+        }
+    }
+
     /// Notes what was decided, then begins it.
     async fn carry_out(
         &mut self,
@@ -174,7 +192,7 @@ impl Reconciler {
         now: Timestamp,
     ) -> Result<Next, TickError> {
         let Plan { ledger, actions, conditions, mut events, next_tick, outcome } = plan;
-        operations::settle(&mut self.operations, &ledger, &self.world, record.name());
+        self.operations.settle(&ledger, &self.world, record.name());
         if ledger != record.progress.ledger {
             failpoint("tick.before-note");
             // Nothing is begun before this is durable.
@@ -188,7 +206,7 @@ impl Reconciler {
             failpoint("tick.after-note");
         }
         for action in actions {
-            operations::begin(&mut self.operations, &action, now);
+            self.operations.begin(&action, now);
             self.begin(record, action);
         }
         if let Some(watch) = &mut self.watch {
@@ -267,109 +285,6 @@ impl Reconciler {
             environment: environment_match(record),
             idle_period: capabilities.idle_period,
         }
-    }
-
-    fn begin(&mut self, record: &ClusterRecord, action: Action) {
-        let provider = self.tools.provider.clone();
-        let cluster = self.cell.key().clone();
-        match action {
-            Action::EnsureAnchor => {
-                let request = AnchorRequest {
-                    cluster,
-                    interpreter: record.wanted.interpreter.clone(),
-                    context: record.wanted.context.clone(),
-                    environment: self.cell.environment().unwrap_or_default(),
-                };
-                self.running.spawn(async move {
-                    failpoint("anchor.before-call");
-                    let result = provider.ensure_anchor(&request).await;
-                    failpoint("anchor.after-call");
-                    Finished::Anchor(result)
-                });
-            }
-            Action::Launch { group, role, nodes, scheduler } => {
-                self.begin_launch(record, &group, role, nodes, scheduler.as_deref());
-            }
-            Action::Drain { nodes } => self.begin_drain(record, nodes),
-            Action::Remove { nodes, how } => {
-                self.running.spawn(async move {
-                    failpoint("remove.before-call");
-                    let result = provider.remove_nodes(&cluster, &nodes, how).await;
-                    failpoint("remove.after-call");
-                    Finished::Remove { nodes, result }
-                });
-            }
-            Action::RemoveAnchor => {
-                self.running.spawn(async move {
-                    failpoint("remove-anchor.before-call");
-                    let result = provider.remove_anchor(&cluster).await;
-                    failpoint("remove-anchor.after-call");
-                    Finished::RemoveAnchor(result)
-                });
-            }
-        }
-    }
-
-    fn begin_launch(
-        &mut self,
-        record: &ClusterRecord,
-        group: &GroupName,
-        role: Role,
-        nodes: Vec<PlannedNode>,
-        scheduler: Option<&str>,
-    ) {
-        let (provider, engine, store) =
-            (self.tools.provider.clone(), self.tools.engine.clone(), self.tools.store.clone());
-        let document = &record.wanted.document;
-        let launches = nodes.iter().map(|node| match scheduler {
-            Some(scheduler) => engine.worker_launch(document, &node.id, group, scheduler),
-            None => engine.scheduler_launch(document, &node.id),
-        });
-        let launches: Vec<_> = launches.map(Arc::new).collect();
-        let cluster = self.cell.key().clone();
-        let (tls, lifetime, now) = (document.spec.tls, document.spec.max_lifetime(), self.tools.clock.now());
-        let kept = self.identities.clone();
-        self.running.spawn(async move {
-            let names = nodes.iter().map(|node| node.id.name()).collect();
-            let identities = match kept {
-                _ if !tls => Ok(None),
-                Some(kept) => Ok(Some(kept)),
-                None => Identities::of(&*store, &cluster, lifetime, now).await.map(Some),
-            };
-            let result = match identities {
-                Err(error) => Err(ProviderError::new(crate::model::ErrorKind::Transient, error.to_string())),
-                Ok(identities) => {
-                    let identity = identities.map(|identities| identities.of_role(role));
-                    let request = |(node, launch): (PlannedNode, _)| NodeRequest {
-                        id: node.id,
-                        template: node.template,
-                        launch,
-                        identity: identity.clone(),
-                    };
-                    let nodes = nodes.into_iter().zip(launches).map(request).collect();
-                    failpoint("launch.before-call");
-                    let result = provider.ensure_nodes(&NodesRequest { cluster, nodes }).await;
-                    failpoint("launch.after-call");
-                    result
-                }
-            };
-            Finished::Launch { nodes: names, result }
-        });
-    }
-
-    fn begin_drain(&mut self, record: &ClusterRecord, nodes: Vec<crate::model::NodeName>) {
-        let engine = self.tools.engine.clone();
-        let endpoint = self.watch.as_ref().map(|watch| watch.endpoint().clone());
-        let bound = record.wanted.document.spec.drain_timeout();
-        self.running.spawn(async move {
-            failpoint("drain.before-call");
-            let result = match endpoint {
-                Some(endpoint) => engine.retire(&endpoint, &nodes, bound).await,
-                None => Ok(BTreeSet::new()),
-            };
-            failpoint("drain.after-call");
-            Finished::Drain { nodes, result }
-        });
     }
 
     /// Says what is wrong: in the log each time, to people when it lasts.

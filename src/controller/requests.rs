@@ -86,12 +86,12 @@ pub enum Unplaced {
     Lose,
 }
 
-/// One line of a list: a cluster, or what is known of it.
+/// One line of a list: as much of a cluster as is asked for, or what is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Listed {
+pub enum Listed<T = ClusterView> {
     /// A cluster whose record can be read.
-    Cluster(Box<ClusterView>),
+    Cluster(Box<T>),
     /// A record that cannot be used.
     Unreadable {
         /// The cluster's name, from the record's place.
@@ -107,6 +107,8 @@ pub enum Listed {
 pub struct Leftover {
     /// What it is.
     pub description: String,
+    /// How old it is, in whole seconds.
+    pub age_seconds: u64,
     /// What was done, or would be.
     pub fate: Fate,
 }
@@ -119,7 +121,7 @@ pub enum Fate {
     WouldBeRemoved,
     /// It was removed.
     Removed,
-    /// It could not be removed, and why.
+    /// It could not or should not be removed, and why.
     Kept(String),
 }
 
@@ -131,6 +133,8 @@ pub enum Sweep {
     DryRun,
     /// It removes.
     Remove,
+    /// It removes what is dead; what may be a cluster at work is left to a person.
+    RemoveDead,
 }
 
 /// A request that was refused.

@@ -1,6 +1,6 @@
 //! What is shown of a cluster: to the command line, to Python, as JSON.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     model::{
         CallerContext, ClusterKey, ClusterRecord, ClusterUid, Condition, ConditionKind, ConditionStatus,
-        EngineStatus, Interpreter, NodeId, NodeName, NodeState, Observed, Phase, Presence, Role, SlotEntry,
-        Stage, WorkerState, WorkerStatus,
+        EngineStatus, Interpreter, NodeId, NodeName, NodeState, Observed, ObservedNode, Phase, Presence,
+        Role, SlotEntry, Stage, WorkerState, WorkerStatus,
     },
     plan::{self, EngineView},
     spec::{ClusterName, ComputeCluster, GroupName, ProviderKind, Size},
@@ -251,13 +251,14 @@ fn awaited(record: &ClusterRecord, groups: &[GroupView]) -> Awaited {
 
 fn node_views(record: &ClusterRecord, world: &Observed, status: Option<&EngineStatus>) -> Vec<NodeView> {
     let mut nodes = Vec::new();
+    let observed: HashMap<&NodeId, &ObservedNode> = world.nodes.iter().map(|node| (&node.id, node)).collect();
     for (group, ledger) in &record.progress.ledger.groups {
         for (slot, entry) in &ledger.slots {
             let Some(id) = ledger.node(record.name(), group, *slot).filter(|_| entry.stage != Stage::Vacant)
             else {
                 continue;
             };
-            let seen = world.nodes.iter().find(|node| node.id == id);
+            let seen = observed.get(&id);
             let worker = status.and_then(|status| status.workers.get(&id.name()));
             let ending =
                 seen.is_some_and(|node| matches!(node.state, NodeState::Ending | NodeState::Ended(_)));

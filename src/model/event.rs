@@ -56,6 +56,8 @@ pub enum EventKind {
     NodeLate,
     /// A node ended as it was told, or by its own wish.
     NodeEnded,
+    /// A worker was ended and started again because a client asked for it.
+    NodeRestarted,
     /// A worker hands its data over.
     Draining,
     /// A worker has handed its data over.

@@ -1,67 +1,72 @@
 //! Ids: small types, so that no two of them can be mixed up.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// An id in a form that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no {kind}: {expected}")]
+#[error("{text:?} is no {kind}: it has {digits} lowercase hexadecimal digits")]
 pub struct IdError {
     kind: &'static str,
     text: String,
-    expected: &'static str,
+    digits: usize,
 }
 
-/// What a cluster is for its whole life, whatever its name: 16 lowercase hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ClusterUid(String);
-
-impl ClusterUid {
-    /// From 64 random bits.
-    pub fn from_random(bits: u64) -> Self {
-        Self(format!("{bits:016x}"))
-    }
-
-    /// The uid as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ClusterUid {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        if text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            Ok(Self(text.to_owned()))
+impl IdError {
+    /// The text, if it has so many lowercase hexadecimal digits and nothing else.
+    pub(crate) fn check(kind: &'static str, text: &str, digits: usize) -> Result<String, Self> {
+        if text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            Ok(text.to_owned())
         } else {
-            let text = text.chars().take(80).collect();
-            Err(IdError { kind: "cluster uid", text, expected: "it has 16 lowercase hexadecimal digits" })
+            Err(Self { kind, text: text.chars().take(80).collect(), digits })
         }
     }
 }
 
-impl TryFrom<String> for ClusterUid {
-    type Error = IdError;
+/// A random id of so many lowercase hexadecimal digits.
+macro_rules! hexadecimal {
+    ($(#[$doc:meta])* $name:ident, $bits:ty, $digits:literal, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
 
-    fn try_from(text: String) -> Result<Self, IdError> {
-        text.parse()
-    }
-}
+        impl $name {
+            /// From random bits.
+            pub fn from_random(bits: $bits) -> Self {
+                Self(format!("{bits:0width$x}", width = $digits))
+            }
 
-impl From<ClusterUid> for String {
-    fn from(uid: ClusterUid) -> Self {
-        uid.0
-    }
-}
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
 
-impl fmt::Display for ClusterUid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
+        impl std::str::FromStr for $name {
+            type Err = $crate::model::IdError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $crate::model::IdError::check($kind, text, $digits).map(Self)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        $crate::spec::string_form!($name, $crate::model::IdError);
+    };
 }
+pub(crate) use hexadecimal;
+
+hexadecimal!(
+    /// What a cluster is for its whole life, whatever its name: 16 lowercase hexadecimal digits.
+    ClusterUid, u64, 16, "cluster uid"
+);
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {

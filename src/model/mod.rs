@@ -19,10 +19,11 @@ pub use context::{CallerContext, CallerEnvironment, Interpreter, SoftwareVersion
 pub use engine_status::{Demand, Departure, EngineStatus, WorkerState, WorkerStatus};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{ErrorKind, Residue, Stop};
+pub(crate) use ids::hexadecimal;
 pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, Slot, TemplateHash};
 pub use ledger::{
     AdaptiveSize, Anchoring, DrainReason, FailureNote, Failures, GroupLedger, HeldUp, Ledger, SlotEntry,
     Stage,
 };
 pub use node::{NodeId, Role};
-pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode};
+pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode, Origin};

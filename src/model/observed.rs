@@ -36,12 +36,26 @@ pub struct ObservedNode {
     pub template: TemplateHash,
     /// Whether it runs.
     pub state: NodeState,
+    /// Who had it started.
+    #[serde(default)]
+    pub origin: Origin,
     /// Where it listens; for a scheduler, the endpoint of the cluster.
     pub address: Option<String>,
     /// The link to its dashboard.
     pub dashboard: Option<String>,
     /// The last lines of its log, when it has ended.
     pub last_log: Vec<String>,
+}
+
+/// Who had a node started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// A plan.
+    #[default]
+    Planned,
+    /// A client, by asking for the restart of the slot's node before it; the provider did so at once.
+    ClientRestart,
 }
 
 /// Whether a node runs.
@@ -76,6 +90,11 @@ impl Exit {
     pub const DRAIN_NOT_CLEAN: i32 = 76;
     /// The exit code of a scheduler that ended by its own idle timeout.
     pub const IDLE: i32 = 77;
+
+    /// Whether a worker was told to stop and could not hand all its data over.
+    pub fn is_unclean_drain(&self) -> bool {
+        self.code == Some(Self::DRAIN_NOT_CLEAN)
+    }
 }
 
 impl std::fmt::Display for Exit {
@@ -83,6 +102,9 @@ impl std::fmt::Display for Exit {
         match (&self.reason, self.signal, self.code) {
             (Some(reason), _, _) => f.write_str(reason),
             (None, Some(signal), _) => write!(f, "signal {signal}"),
+            (None, None, Some(Self::DRAIN_NOT_CLEAN)) => {
+                f.write_str("told to stop, it could not hand everything over (exit code 76)")
+            }
             (None, None, Some(Self::IDLE)) => f.write_str("ended by its own idle timeout"),
             (None, None, Some(code)) => write!(f, "exit code {code}"),
             (None, None, None) => f.write_str("ended, nobody saw how"),

@@ -4,25 +4,31 @@ use jiff::Timestamp;
 
 use super::{
     backoff::PERSISTENT,
-    situation::{AnchorCall, DrainCall, EngineView, EnvironmentMatch, Situation, Surroundings},
+    operations::DrainCall,
+    situation::{EngineView, EnvironmentMatch, Situation, Surroundings},
     size::{desired, unsatisfiable},
 };
 use crate::{
     model::{
         AnchorState, ClusterRecord, Condition, ConditionKind as Kind, ConditionStatus as Status, Ledger,
-        NodeName, NodeState, Phase, Presence, Slot, SlotEntry, Stage, WorkerState,
+        NodeId, NodeName, NodeState, Phase, Presence, Slot, SlotEntry, Stage, WorkerState,
     },
     spec::GroupName,
 };
 
-struct Statement {
+pub(super) struct Statement {
     kind: Kind,
     status: Status,
     reason: &'static str,
     message: String,
 }
 
-fn state(kind: Kind, status: Status, reason: &'static str, message: impl Into<String>) -> Statement {
+pub(super) fn state(
+    kind: Kind,
+    status: Status,
+    reason: &'static str,
+    message: impl Into<String>,
+) -> Statement {
     Statement { kind, status, reason, message: message.into() }
 }
 
@@ -41,7 +47,7 @@ pub(super) fn conditions(situation: &Situation<'_>, ledger: &Ledger) -> Vec<Cond
 }
 
 /// The time of the last transition is kept while the status stays what it is.
-fn dated(statement: Statement, before: &[Condition], now: Timestamp) -> Condition {
+pub(super) fn dated(statement: Statement, before: &[Condition], now: Timestamp) -> Condition {
     let Statement { kind, status, reason, message } = statement;
     let same = before.iter().find(|condition| condition.kind == kind && condition.status == status);
     let last_transition_time = same.map_or(now, |condition| condition.last_transition_time);
@@ -78,16 +84,17 @@ fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
 
 /// How many workers of a group take work, and how many it should have.
 fn count(situation: &Situation<'_>, ledger: &Ledger, group: &GroupName) -> (u32, u32) {
-    let slots = ledger.groups.get(group).map(|group| &group.slots).into_iter().flatten();
-    let live: Vec<_> = slots.filter(|(_, entry)| entry.is_live()).collect();
     let wanted = situation.record.wanted.document.spec.group(group);
     let target = wanted.map_or(0, |spec| desired(spec, ledger.groups.get(group)));
     let EngineView::Seen(status) = situation.engine else { return (0, target) };
-    let cluster = situation.record.name();
-    let ready = live.iter().filter(|(slot, _)| {
-        let id = ledger.groups.get(group).and_then(|ledger| ledger.node(cluster, group, **slot));
-        let worker = id.and_then(|id| status.workers.get(&id.name()));
-        worker.is_some_and(|worker| matches!(worker.state, WorkerState::Running | WorkerState::Paused))
+    let Some(ledger) = ledger.groups.get(group) else { return (0, target) };
+    let prefix = NodeId::prefix(situation.record.name(), group);
+    let ready = status.workers.iter().filter(|(name, worker)| {
+        let position = name.as_str().strip_prefix(&prefix).and_then(NodeId::position);
+        let entry = position.and_then(|(slot, incarnation)| {
+            ledger.slots.get(&slot).filter(|entry| entry.is_live() && entry.incarnation == incarnation)
+        });
+        entry.is_some() && matches!(worker.state, WorkerState::Running | WorkerState::Paused)
     });
     (u32::try_from(ready.count()).unwrap_or(u32::MAX), target)
 }
@@ -163,9 +170,6 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         let message = "the environment variables of whoever created the cluster were lost with the processes that \
                        held them; run the same `crewcall create` again";
         return yes("CredentialsNeeded", message.to_owned());
-    }
-    if let AnchorCall::Failed(failure) = &situation.operations.anchor {
-        return yes("ProviderError", failure.message.clone());
     }
     let anchor = &ledger.anchor_failures;
     if anchor.streak >= PERSISTENT {

@@ -6,15 +6,16 @@ use jiff::Timestamp;
 
 use super::{
     backoff::next_try,
+    operations::AnchorCall,
     outcome::{Action, PlannedNode},
     planner::{Planner, later, record_failure},
-    situation::{AnchorCall, Surroundings},
+    situation::Surroundings,
     template::template_hash,
 };
 use crate::{
     model::{
-        AnchorState, Anchoring, EventKind, FailureNote, Failures, Incarnation, NodeId, NodeState, Severity,
-        Slot, SlotEntry, Stage, Stop, TemplateHash,
+        AnchorState, Anchoring, EventKind, FailureNote, Failures, Incarnation, NodeId, NodeState,
+        ObservedNode, Origin, Severity, Slot, SlotEntry, Stage, Stop, TemplateHash,
     },
     spec::GroupName,
 };
@@ -139,21 +140,35 @@ impl Planner<'_> {
     fn note_names(&mut self) {
         let world = self.situation.world;
         for node in world.nodes.iter().filter(|node| node.id.cluster == *self.situation.record.name()) {
-            self.note_name(&node.id, &node.template);
+            self.note_name(node);
         }
     }
 
-    fn note_name(&mut self, id: &NodeId, template: &TemplateHash) {
+    fn note_name(&mut self, node: &ObservedNode) {
+        let id = &node.id;
         let known = self.entry(&id.group, id.slot);
         if known.is_some_and(|entry| entry.incarnation >= id.incarnation) {
             return;
         }
+        let mut stage = Stage::Vacant;
         if known.is_some_and(|entry| entry.stage != Stage::Vacant) {
-            return;
+            if node.origin == Origin::Planned {
+                return;
+            }
+            stage = Stage::Launched;
+            self.announce_restart(id);
         }
-        let (since, template, incarnation) = (self.now(), template.clone(), id.incarnation);
-        let entry = SlotEntry { incarnation, stage: Stage::Vacant, since, template, unseen_since: None };
+        let (since, template, incarnation) = (self.now(), node.template.clone(), id.incarnation);
+        let entry = SlotEntry { incarnation, stage, since, template, unseen_since: None };
         self.ledger.groups.entry(id.group.clone()).or_default().slots.insert(id.slot, entry);
+    }
+
+    /// The provider has filled a slot anew, because a client asked for it: no failure, and nothing to do.
+    fn announce_restart(&mut self, id: &NodeId) {
+        let old =
+            self.node_id(&id.group, id.slot).map_or_else(|| "a worker".to_owned(), |old| old.to_string());
+        let message = format!("{old} was restarted on a client's wish; {id} takes its place");
+        self.event(Severity::Normal, EventKind::NodeRestarted, Some(id.name()), message);
     }
 
     /// The scheduler's address, once it has one. Sees to it that there is a scheduler.

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    outcome::Action,
-    planner::Planner,
-    situation::{DrainCall, EngineView},
-};
+use super::{operations::DrainCall, outcome::Action, planner::Planner, situation::EngineView};
 use crate::{
     model::{DrainReason, EventKind, NodeId, NodeName, Severity, Slot, SlotEntry, Stage, Stop, WorkerState},
     spec::GroupName,

@@ -8,6 +8,7 @@ mod belt;
 mod conditions;
 mod converge;
 mod draining;
+mod operations;
 mod outcome;
 mod planner;
 mod settle;
@@ -17,14 +18,14 @@ mod sizing;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unseen;
 
 pub use backoff::delay_after;
 pub use conditions::phase;
+pub use operations::{AnchorCall, DrainCall, LaunchFailure, Operations};
 pub use outcome::{Action, Outcome, Plan, PlannedNode};
 pub use planner::{needs_ranking, plan};
-pub use situation::{
-    AnchorCall, DrainCall, EngineView, EnvironmentMatch, Facts, LaunchFailure, Operations, Situation,
-    Surroundings,
-};
+pub use situation::{EngineView, EnvironmentMatch, Facts, Situation, Surroundings};
 pub use size::desired;
 pub use template::template_hash;
+pub use unseen::{unseen_action, unseen_conditions};

@@ -9,23 +9,25 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     conditions,
+    operations::AnchorCall,
     outcome::{Action, Outcome, Plan},
-    situation::{AnchorCall, EngineView, Situation},
-    size::{count_of, desired},
+    situation::{EngineView, Situation},
+    size::desired,
+    template::template_hash,
 };
 use crate::{
     model::{
         AnchorState, EndReason, Ending, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
-        ObservedNode, Presence, Severity, Slot, Stage, Stop,
+        ObservedNode, Presence, Severity, Slot, SlotEntry, Stage, Stop,
     },
-    spec::{ClusterSpec, GroupName},
+    spec::{ClusterSpec, GroupName, count_of},
 };
 
 /// How long before the end it is announced, at most a tenth of the limit.
 const ANNOUNCE: Duration = Duration::from_mins(5);
 
 /// A removing call is repeated after so long, as long as something is left.
-const REMOVE_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do about a cluster.
 pub fn plan(situation: &Situation<'_>) -> Plan {
@@ -286,14 +288,16 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// How many workers are registered, if none is missing.
+    /// How many workers are registered, if none is missing and none is still to be rolled.
     fn complete(&self, ledger: &Ledger) -> Option<usize> {
         let mut all = 0;
         for (name, group) in self.spec().groups() {
             let slots = ledger.groups.get(&name).map(|group| &group.slots).into_iter().flatten();
             let live: Vec<_> = slots.map(|(_, entry)| entry).filter(|entry| entry.is_live()).collect();
             let target = desired(group, ledger.groups.get(&name)) as usize;
-            if live.len() < target || live.iter().any(|entry| entry.stage != Stage::Registered) {
+            let template = template_hash(self.spec(), &name);
+            let settled = |entry: &&SlotEntry| entry.stage == Stage::Registered && entry.template == template;
+            if live.len() < target || !live.iter().all(settled) {
                 return None;
             }
             all += live.len();

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{
     backoff::STABLE,
     converge::ASK_AGAIN,
+    operations::DrainCall,
     planner::{Planner, later},
-    situation::{DrainCall, EngineView},
+    situation::EngineView,
 };
 use crate::{
     model::{
@@ -21,6 +22,10 @@ const UNSEEN: Duration = Duration::from_secs(30);
 
 /// A node that ends by itself, and well, before it has lived so long counts as failed all the same.
 const TOO_SHORT: Duration = Duration::from_secs(10);
+
+/// A row of failures grows no longer by workers that had registered: what they are made from works, and Dask gives a task
+/// up that keeps killing them. The next try is then after 4 s at most.
+const LONGEST_AFTER_WORK: u32 = 4;
 
 impl Planner<'_> {
     /// Brings the ledger of a group up to what is seen.
@@ -152,14 +157,14 @@ impl Planner<'_> {
     }
 
     fn settle_registered(&mut self, id: &NodeId, entry: &SlotEntry) {
-        let now = self.now();
+        let (now, patience) = (self.now(), self.patience(&id.group));
         match (self.engine_sees(id), entry.unseen_since) {
             (Some(true), Some(_)) => self.with_entry(id, |entry| entry.unseen_since = None),
             (Some(false), None) => {
                 self.with_entry(id, |entry| entry.unseen_since = Some(now));
-                self.wake_in(UNSEEN);
+                self.wake_in(patience);
             }
-            (Some(false), Some(since)) if self.passed(since, UNSEEN) => {
+            (Some(false), Some(since)) if self.passed(since, patience) => {
                 let message =
                     format!("{id} runs, but its scheduler has not seen it since {since}; it is replaced");
                 self.failed(id, message, &[]);
@@ -167,6 +172,12 @@ impl Planner<'_> {
             }
             _ => {}
         }
+    }
+
+    /// How long a worker may be unseen. One with a nanny of its own may be starting anew, from nothing.
+    fn patience(&self, group: &GroupName) -> Duration {
+        let nanny = self.spec().group(group).is_some_and(|group| group.nanny);
+        if nanny { self.situation.facts.start_deadline.max(UNSEEN) } else { UNSEEN }
     }
 
     /// Whether the engine sees the node; `None` when it cannot be asked.
@@ -190,6 +201,14 @@ impl Planner<'_> {
         } else if id.group.is_scheduler() && entry.stage == Stage::Registered {
             let message = format!("the scheduler {id} is gone ({how}); all results in the cluster are lost");
             self.report(id, EventKind::SchedulerLost, message, last_log);
+        } else if exit.is_some_and(Exit::is_unclean_drain) && entry.stage == Stage::Registered {
+            self.event(
+                Severity::Warning,
+                EventKind::ResultsLost,
+                Some(id.name()),
+                format!("{id} ended: {how}"),
+            );
+            self.vacate(id);
         } else if clean && entry.stage == Stage::Registered && later(entry.since, TOO_SHORT) <= self.now() {
             let message =
                 format!("{id} ended by itself (retired by a client, or at the end of its lifetime)");
@@ -241,8 +260,20 @@ impl Planner<'_> {
             }
         }
         self.event(Severity::Warning, kind, Some(id.name()), text);
+        let before = self.streak(&id.group);
         self.count_failure(&id.group, Some(id.name()), message);
+        let worked = self.entry(&id.group, id.slot).is_some_and(|entry| entry.stage == Stage::Registered);
+        if worked && !id.group.is_scheduler() {
+            let longest = before.max(LONGEST_AFTER_WORK);
+            if let Some(ledger) = self.ledger.groups.get_mut(&id.group) {
+                ledger.failures.streak = ledger.failures.streak.min(longest);
+            }
+        }
         self.vacate(id);
+    }
+
+    fn streak(&self, group: &GroupName) -> u32 {
+        self.ledger.groups.get(group).map_or(0, |ledger| ledger.failures.streak)
     }
 
     /// Empties a node's slot; a node that still exists is from now on one too many.

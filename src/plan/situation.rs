@@ -1,13 +1,11 @@
 //! What a plan is made from.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{ClusterRecord, EngineStatus, ErrorKind, NodeName, Observed};
+use super::Operations;
+use crate::model::{ClusterRecord, EngineStatus, Observed};
 
 /// Everything a plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -41,76 +39,6 @@ pub enum EngineView {
     },
     /// Its newest status; of the scheduler that the ledger knows, not of a predecessor.
     Seen(EngineStatus),
-}
-
-/// Calls of this process that are under way or have just ended. Forgotten by a restart.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Operations {
-    /// The call that makes the anchor.
-    pub anchor: AnchorCall,
-    /// Nodes whose creating call is under way.
-    pub launching: BTreeSet<NodeName>,
-    /// When the creating call of a node was last made.
-    pub asked: BTreeMap<NodeName, Timestamp>,
-    /// Creating calls that failed since the last plan.
-    pub launch_failures: Vec<LaunchFailure>,
-    /// Nodes whose removal is under way.
-    pub removing: BTreeSet<NodeName>,
-    /// When the removing call of a node last ended, however it did.
-    pub removed: BTreeMap<NodeName, Timestamp>,
-    /// Whether the removal of the anchor is under way.
-    pub removing_anchor: bool,
-    /// When the call that removes the anchor last ended, however it did.
-    pub anchor_removed: Option<Timestamp>,
-    /// Whether such a call has answered that nothing is left.
-    pub anchor_gone: bool,
-    /// Drains.
-    pub drains: BTreeMap<NodeName, DrainCall>,
-}
-
-/// The call that makes the anchor.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub enum AnchorCall {
-    /// Not made yet.
-    #[default]
-    NotMade,
-    /// Under way.
-    InFlight,
-    /// Succeeded, at that time.
-    Made(Timestamp),
-    /// Failed since the last plan.
-    Failed(LaunchFailure),
-}
-
-/// A creating call that failed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LaunchFailure {
-    /// Which node; `None` for the anchor.
-    pub node: Option<NodeName>,
-    /// When.
-    pub at: Timestamp,
-    /// What kind of failure.
-    pub kind: ErrorKind,
-    /// What the provider said, with its hint.
-    pub message: String,
-}
-
-/// How far the drain of a node is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum DrainCall {
-    /// The engine has been asked and has not answered.
-    InFlight,
-    /// Its data is elsewhere.
-    Retired(Timestamp),
-    /// Nobody can take its data; when the engine last said so.
-    Refused(Timestamp),
-    /// The engine could not be asked.
-    Failed {
-        /// When.
-        at: Timestamp,
-        /// Why.
-        message: String,
-    },
 }
 
 /// What else a plan depends on.

@@ -15,10 +15,17 @@ use crate::{
 /// Sizes are not part of it; neither is what is fixed for a cluster's life.
 pub fn template_hash(spec: &ClusterSpec, group: &GroupName) -> TemplateHash {
     let own = spec.group(group).map(|group| {
-        json!({
+        let mut own = json!({
             "threads": group.threads(), "cpu": group.cpu, "memory": group.memory,
             "resources": group.resources, "env": group.env, "secretEnv": group.secret_env,
-        })
+        });
+        // Only where it is set: a new release must not roll the workers of the one before.
+        if group.nanny
+            && let Some(own) = own.as_object_mut()
+        {
+            own.insert("nanny".to_owned(), json!(true));
+        }
+        own
     });
     let template = json!({ "env": spec.env, "secretEnv": spec.secret_env, "group": own });
     let digest = Sha256::digest(template.to_string());

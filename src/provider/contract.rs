@@ -211,8 +211,19 @@ pub struct Managed {
     pub id: String,
     /// What it is, for a person.
     pub description: String,
-    /// How old it is.
+    /// How old it is, by the clock that dates the store.
     pub age: Duration,
+    /// Whether a cluster may be at work in it.
+    pub vitality: Vitality,
+}
+
+/// Whether a cluster may be at work in something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vitality {
+    /// It may.
+    Alive,
+    /// What was at work has ended; this is what it left.
+    Dead,
 }
 
 /// A call to a provider that failed.

@@ -9,7 +9,7 @@ mod machine;
 
 pub use contract::{
     AnchorRequest, Caller, Capabilities, Directories, Follow, LogRequest, LogStream, Managed, NodeFailure,
-    NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
+    NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding, Vitality,
 };
 pub use machine::{boot_id, machine_id};
 

@@ -1,6 +1,10 @@
 //! What is wrong with a document, where, and what to do about it.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 /// A document's text and the name it is known by.
 #[derive(Debug)]
@@ -9,6 +13,8 @@ pub struct Source {
     text: String,
     /// Byte offset of every line's first character.
     line_starts: Vec<usize>,
+    /// Bytes of the text that are shown to nobody; known once it has been parsed.
+    secrets: OnceLock<Vec<Range<usize>>>,
 }
 
 /// How bad a finding is.
@@ -55,7 +61,7 @@ impl Source {
     pub fn new(name: &str, text: &str) -> Arc<Self> {
         let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(after_breaks).collect();
-        Arc::new(Self { name: name.to_owned(), text: text.to_owned(), line_starts })
+        Arc::new(Self { name: name.to_owned(), text: text.to_owned(), line_starts, secrets: OnceLock::new() })
     }
 
     /// The name.
@@ -66,6 +72,16 @@ impl Source {
     /// The text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Says which bytes of the text are shown to nobody. The first word counts.
+    pub(super) fn hide(&self, secrets: Vec<Range<usize>>) {
+        let _ = self.secrets.set(secrets);
+    }
+
+    /// Whether the byte at `offset` is shown to nobody.
+    pub(super) fn hides(&self, offset: usize) -> bool {
+        self.secrets.get().is_some_and(|secrets| secrets.iter().any(|secret| secret.contains(&offset)))
     }
 
     /// The line that holds the byte offset, counted from 0.

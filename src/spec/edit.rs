@@ -146,6 +146,7 @@ struct Template<'a> {
     cpu: Option<Cpu>,
     memory: Option<Memory>,
     resources: &'a BTreeMap<String, f64>,
+    nanny: bool,
     env: BTreeMap<&'a str, Variable<'a>>,
 }
 
@@ -164,7 +165,7 @@ impl<'a> Template<'a> {
         }
         let threads = group.threads();
         let cpu = group.cpu.or_else(|| Cpu::from_millis(threads.saturating_mul(1000)));
-        Self { threads, cpu, memory: group.memory, resources: &group.resources, env }
+        Self { threads, cpu, memory: group.memory, resources: &group.resources, nanny: group.nanny, env }
     }
 }
 

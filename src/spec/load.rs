@@ -11,7 +11,7 @@ use super::{
     diagnostic::Source,
     reader,
     rules::{self, Mark, Problem, Target},
-    tree,
+    secrets, tree,
 };
 
 /// A document that is accepted.
@@ -37,6 +37,7 @@ pub fn load(source_name: &str, text: &str) -> Result<Document, LoadError> {
     let Some(root) = root else {
         return Err(LoadError::new(source, findings));
     };
+    let secrets = secrets::hide(&source, &root);
     let (cluster, mut reader) = reader::read(&source, &root, findings);
     if let Some(cluster) = cluster.as_ref().filter(|_| reader.findings.len() < tree::MAX_FINDINGS) {
         let lookup = |path: &FieldPath, target: Target| place(&reader.places, path, target);
@@ -46,6 +47,7 @@ pub fn load(source_name: &str, text: &str) -> Result<Document, LoadError> {
             sound.take(tree::MAX_FINDINGS).map(|problem| diagnostic(&source, problem, lookup)).collect();
         reader.findings.extend(found);
     }
+    reader.findings.iter_mut().for_each(|finding| secrets::veil(finding, &secrets));
     let refused = reader.findings.iter().any(|finding| finding.severity == Severity::Error);
     match cluster {
         Some(cluster) if !refused => {

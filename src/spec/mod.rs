@@ -26,6 +26,7 @@ mod rules;
 mod scalar;
 mod schema;
 mod schema_parts;
+mod secrets;
 mod syntax;
 mod text;
 mod time_limit;
@@ -44,6 +45,7 @@ pub use reference::reference_markdown;
 pub use render::ColorChoice;
 pub use rules::{Invalid, Mark, Problem, Target, problems, validate};
 pub use schema::json_schema;
+pub(crate) use text::{count_of, string_form};
 pub use time_limit::TimeLimit;
 pub use types::{
     ApiVersion, ClusterSpec, ComputeCluster, DaskSpec, Ec2Spec, EngineSpec, EnvironmentSpec, Kind,

@@ -111,8 +111,12 @@ impl Excerpt {
         } else {
             text.floor_char_boundary(label.span.start.saturating_sub(width / 3).max(range.start))
         };
-        let clean = |c: char| if is_unprintable(c) { ' ' } else { c };
-        let shown: String = slice(from, range.end).chars().take(width).map(clean).collect();
+        let clean = |(at, c): (usize, char)| match c {
+            _ if source.hides(from + at) => '*',
+            c if is_unprintable(c) => ' ',
+            c => c,
+        };
+        let shown: String = slice(from, range.end).char_indices().take(width).map(clean).collect();
         let column = slice(from, label.span.start).chars().count();
         let room = shown.chars().count().saturating_sub(column);
         let length = slice(label.span.start, label.span.end).chars().take(room).count();

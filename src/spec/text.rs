@@ -3,6 +3,26 @@
 /// Most characters of the author's text that a message repeats.
 const MAX_SHOWN: usize = 60;
 
+/// Conversions of a type that is text to serde: from it by `FromStr`, to it by `Display`.
+macro_rules! string_form {
+    ($name:ident, $error:ty) => {
+        impl TryFrom<String> for $name {
+            type Error = $error;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(crate) use string_form;
+
 /// The text on one line: shortened, and without characters that could drive a terminal.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown: String = text.chars().take(MAX_SHOWN).map(Shown).map(|c| c.to_string()).collect();
@@ -27,6 +47,11 @@ pub(crate) fn one_of(words: &[&str]) -> String {
             format!("{} or `{last}`", first.join(", "))
         }
     }
+}
+
+/// `1 task`, `2 tasks`.
+pub(crate) fn count_of(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Whether a terminal might obey the character, or reorder text by it.

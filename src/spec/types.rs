@@ -239,6 +239,10 @@ pub struct WorkerGroupSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::resources")]
     pub resources: BTreeMap<String, f64>,
+    /// Whether each worker is the child of a Nanny process of Dask's own, as plugins of nannies need it.
+    /// Costs a second Python process per worker, and a start from nothing. Default: false.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub nanny: bool,
     /// Environment variables, over those of the cluster.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::env")]

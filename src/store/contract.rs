@@ -1,6 +1,6 @@
 //! What every store must be able to do.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 
@@ -18,6 +18,13 @@ use crate::{
 pub trait Store: Send + Sync {
     /// All records, and those that cannot be read.
     async fn list(&self) -> Result<Vec<Result<ClusterRecord, Unreadable>>, StoreError>;
+
+    /// How long the store has been there. What is older may have its record elsewhere.
+    async fn age(&self) -> Result<Duration, StoreError>;
+
+    /// What is there beside `known` names. Records of those names are not read: whoever has them in memory
+    /// knows what they say.
+    async fn strangers(&self, known: &BTreeSet<ClusterName>) -> Result<Strangers, StoreError>;
 
     /// Adds a record, unless one of its name is there.
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError>;
@@ -72,6 +79,15 @@ pub enum SecretName {
     ControllerCertificate,
     /// The controller's key.
     ControllerKey,
+}
+
+/// What a store has beside the names that were known.
+#[derive(Debug)]
+pub struct Strangers {
+    /// The records of other names, and those of them that cannot be read.
+    pub found: Vec<Result<ClusterRecord, Unreadable>>,
+    /// The known names of which nothing is there any more.
+    pub gone: BTreeSet<ClusterName>,
 }
 
 /// A record that is there and cannot be used.

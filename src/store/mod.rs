@@ -3,5 +3,5 @@
 mod contract;
 mod directory;
 
-pub use contract::{SecretName, Store, StoreError, Unreadable};
+pub use contract::{SecretName, Store, StoreError, Strangers, Unreadable};
 pub use directory::{ControllerInfo, ControllerLock, DirectoryStore};

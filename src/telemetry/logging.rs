@@ -1,8 +1,8 @@
 //! Where log lines go, and which.
 
-use std::{fs::File, io, sync::Mutex};
+use std::io;
 
-use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
+use tracing_subscriber::EnvFilter;
 
 /// The variable that chooses log lines by target and level, as `tracing_subscriber` reads them.
 const FILTER: &str = "CREWCALL_LOG";
@@ -54,19 +54,9 @@ fn filter(detail: Detail, variable: Option<String>) -> Result<Option<EnvFilter>,
 
 /// Sends log lines to stderr. Costs nothing when none are wanted.
 pub fn to_stderr(detail: Detail) -> Result<(), LoggingError> {
-    install(filter(detail, std::env::var(FILTER).ok())?, BoxMakeWriter::new(io::stderr))
-}
-
-/// Sends log lines to a file, to which each is written at once.
-pub fn to_file(file: File, detail: Detail) -> Result<(), LoggingError> {
-    install(filter(detail, std::env::var(FILTER).ok())?, BoxMakeWriter::new(Mutex::new(file)))
-}
-
-fn install(filter: Option<EnvFilter>, writer: BoxMakeWriter) -> Result<(), LoggingError> {
-    let Some(filter) = filter else { return Ok(()) };
-    let built =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).finish();
-    tracing::subscriber::set_global_default(built).map_err(|_| LoggingError::Again)
+    let Some(filter) = filter(detail, std::env::var(FILTER).ok())? else { return Ok(()) };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(io::stderr);
+    tracing::subscriber::set_global_default(lines.finish()).map_err(|_| LoggingError::Again)
 }
 
 #[cfg(test)]

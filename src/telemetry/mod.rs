@@ -1,7 +1,8 @@
 //! What a process says about its own work, for whoever looks into it.
 //!
-//! People read what `cli` prints; this is for `-v`, and for the log files of controller and host.
+//! People read what `cli` prints; this is for `-v`, and for the log of
+//! the controller, whose standard error is its log file.
 
 mod logging;
 
-pub use logging::{Detail, LoggingError, to_file, to_stderr};
+pub use logging::{Detail, LoggingError, to_stderr};

@@ -1,20 +1,24 @@
 //! What is asked and answered over the socket.
 
 use std::{
+    fs::File,
     io::{Read, Write},
+    net::Shutdown,
     os::unix::net::UnixStream,
+    path::Path,
 };
 
 use crewcall::{
     api::{ApiClient, ErrorCode, WatchMessage},
     controller::{CreateMode, CreateRequest, Listed, ScaleRequest, Sweep, Unplaced},
     model::{BootId, CallerContext, CallerEnvironment, EventKind, MachineId, NodeName, Phase},
-    provider::{Follow, machine_id},
+    provider::{Follow, boot_id, machine_id},
     spec::{ClusterName, Size},
+    store::{DirectoryStore, Store},
 };
 use futures_util::StreamExt;
 
-use super::support::{Home, document};
+use super::support::{Home, document, eventually};
 
 fn name(text: &str) -> ClusterName {
     text.parse().unwrap()
@@ -41,6 +45,42 @@ async fn raw(client: &ApiClient, text: &str) -> String {
         answer
     });
     asked.await.unwrap()
+}
+
+/// Sends a request, and goes away while the controller cannot yet write what it asks for.
+async fn ask_and_go_away(client: &ApiClient, state: &Path, text: String) {
+    let socket = client.status().await.unwrap().socket;
+    let store = File::options().write(true).open(state.join("store.lock")).unwrap();
+    let asked = tokio::task::spawn_blocking(move || {
+        store.lock().unwrap();
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        // When the controller has closed its side, it has given up the request, or carries it out.
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    assert_eq!(asked.await.unwrap(), "", "it was answered before it could be carried out");
+}
+
+#[tokio::test]
+async fn what_a_client_asked_for_is_done_even_if_the_client_goes_away() {
+    let home = Home::new();
+    home.record("demo", &machine_id(), &boot_id().unwrap()).await;
+    let client = home.start().await;
+    let (demo, state) = (name("demo"), home.path("state"));
+    let head = "HTTP/1.1\r\nhost: c\r\nconnection: close\r\ncontent-length:";
+    let size = ScaleRequest { group: None, size: Size::Fixed(2), unplaced: Unplaced::Keep };
+    let size = serde_json::to_string(&size).unwrap();
+    let scale = format!("POST /v1/clusters/demo/scale {head} {}\r\n\r\n{size}", size.len());
+    ask_and_go_away(&client, &state, scale).await;
+    eventually("the new size is acted upon", || async {
+        client.get(&demo).await.is_ok_and(|view| view.observed_generation == 2)
+    })
+    .await;
+    ask_and_go_away(&client, &state, format!("DELETE /v1/clusters/demo {head} 0\r\n\r\n")).await;
+    eventually("the cluster is gone", || async { client.get(&demo).await.is_err() }).await;
 }
 
 #[tokio::test]
@@ -96,6 +136,30 @@ async fn a_cluster_of_another_machine_is_shown_and_not_touched() {
     let first = client.watch(&far).next().await.unwrap().unwrap();
     assert_eq!(first, WatchMessage::Cluster(view.clone()));
     assert_eq!(client.status().await.unwrap().clusters, 0, "it is not this controller's to look after");
+}
+
+#[tokio::test]
+async fn what_another_machine_does_in_the_same_store_is_seen_at_once() {
+    let home = Home::new();
+    let client = home.start().await;
+    let (far, elsewhere) = (name("far"), MachineId::new("another"));
+    assert_eq!(client.get(&far).await.unwrap_err().code, ErrorCode::NotFound);
+    let record = home.record("far", &elsewhere, &BootId::new("b")).await;
+    assert_eq!(client.get(&far).await.unwrap().phase, Phase::Elsewhere);
+    assert_eq!(client.list().await.unwrap().len(), 1);
+    let answers: Vec<_> = client.create(request("far")).collect().await;
+    let [Err(error)] = answers.as_slice() else { panic!("nothing is prepared for it: {answers:?}") };
+    assert_eq!(error.code, ErrorCode::Elsewhere, "{error}");
+
+    let mut changed = record.clone();
+    (changed.revision, changed.wanted.generation) = (2, 2);
+    let other = DirectoryStore::new(home.path("state"), elsewhere).unwrap();
+    other.replace(&changed).await.unwrap();
+    assert_eq!(client.get(&far).await.unwrap().generation, 2);
+
+    other.remove(&record.key()).await.unwrap();
+    assert_eq!(client.list().await.unwrap(), []);
+    assert_eq!(client.get(&far).await.unwrap_err().code, ErrorCode::NotFound);
 }
 
 #[tokio::test]

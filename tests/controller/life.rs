@@ -70,6 +70,22 @@ async fn a_controller_keeps_nothing_of_the_terminal_it_was_started_from() {
 }
 
 #[tokio::test]
+async fn a_controller_keeps_no_file_of_whoever_started_it() {
+    let home = Home::new();
+    let held = home.path("held");
+    let mut launcher = home.launcher();
+    let script = format!("exec 9>{}; exec {} __controller", held.display(), launcher.program.display());
+    launcher.program = "/bin/sh".into();
+    launcher.arguments = vec!["-c".into(), script.into()];
+    let client = connect_or_start(&home.locations(), &launcher).await.unwrap();
+    assert!(held.exists());
+    let open = fs::read_dir(format!("/proc/{}/fd", client.hello().pid)).unwrap().flatten();
+    let open: Vec<_> = open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+    assert!(open.contains(&home.locations().log()), "the files can be seen: {open:?}");
+    assert!(!open.contains(&held), "{open:?}");
+}
+
+#[tokio::test]
 async fn a_socket_that_vanished_is_made_again_by_the_same_controller() {
     let home = Home::new();
     let status = home.start().await.status().await.unwrap();

@@ -6,6 +6,7 @@ use std::{
     fs,
     future::Future,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -101,25 +102,49 @@ impl Home {
 
     /// Puts the record of a cluster into the store, as another controller would.
     pub async fn record(&self, name: &str, machine: &MachineId, boot: &BootId) -> ClusterRecord {
+        self.records([name], machine, boot).await.remove(0)
+    }
+
+    /// The same of several clusters.
+    pub async fn records(
+        &self,
+        names: impl IntoIterator<Item = impl AsRef<str>>,
+        machine: &MachineId,
+        boot: &BootId,
+    ) -> Vec<ClusterRecord> {
         let state = self.locations().state().to_owned();
         let store = DirectoryStore::new(state, machine.clone()).unwrap();
-        let wanted = Wanted {
-            uid: ClusterUid::from_random(7),
-            document: document(name),
-            generation: 1,
-            created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
-            presence: Presence::Present,
-            machine: machine.clone(),
-            boot: boot.clone(),
-            context: CallerContext::default(),
-            interpreter: None,
-            forced_generation: None,
-        };
-        let record =
-            ClusterRecord { format: RECORD_FORMAT, revision: 1, wanted, progress: Progress::default() };
-        store.create(&record).await.unwrap();
-        record
+        let mut records = Vec::new();
+        for name in names {
+            let record = record(name.as_ref(), machine, boot);
+            store.create(&record).await.unwrap();
+            records.push(record);
+        }
+        records
     }
+
+    /// The program, as this person calls it.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crewcall"));
+        command.args(words).env_clear().envs(&self.variables);
+        command
+    }
+}
+
+fn record(name: &str, machine: &MachineId, boot: &BootId) -> ClusterRecord {
+    let wanted = Wanted {
+        uid: ClusterUid::from_random(7),
+        document: document(name),
+        generation: 1,
+        created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+        presence: Presence::Present,
+        machine: machine.clone(),
+        boot: boot.clone(),
+        context: CallerContext::default(),
+        interpreter: None,
+        forced_generation: None,
+    };
+    ClusterRecord { format: RECORD_FORMAT, revision: 1, wanted, progress: Progress::default() }
 }
 
 impl Drop for Home {

@@ -19,7 +19,7 @@ use crewcall::{
         Prepared, Provider, ProviderError, Removal,
     },
     spec::{ClusterName, ComputeCluster, GroupName},
-    store::{SecretName, Store, StoreError, Unreadable},
+    store::{SecretName, Store, StoreError, Strangers, Unreadable},
 };
 use futures_util::stream::BoxStream;
 
@@ -188,6 +188,14 @@ pub struct CountedStore {
 impl Store for CountedStore {
     async fn list(&self) -> Result<Vec<Result<ClusterRecord, Unreadable>>, StoreError> {
         self.steps.call("list", self.inner.list()).await
+    }
+
+    async fn age(&self) -> Result<Duration, StoreError> {
+        self.inner.age().await
+    }
+
+    async fn strangers(&self, known: &BTreeSet<ClusterName>) -> Result<Strangers, StoreError> {
+        self.inner.strangers(known).await
     }
 
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use std::{
 use crewcall::{
     engine::{
         Launch,
-        dask::{DaskLaunch, DaskRole, SchedulerArguments, WorkerArguments},
+        dask::{DaskLaunch, DaskRole, Nanny, SchedulerArguments, WorkerArguments},
     },
     model::{
         CallerContext, CallerEnvironment, ClusterKey, ClusterUid, Incarnation, Interpreter, NodeId,
@@ -22,7 +22,7 @@ use crewcall::{
         AnchorRequest, Caller, Directories, NodeRequest, NodesRequest, Provider, ProviderError, Removal,
         local::{LocalProvider, boot_id, machine_id},
     },
-    security::{Identity, PrivateKeyPem},
+    security::{CertificateRole, ClusterAuthority, Identity, PrivateKeyPem},
     spec::{ComputeCluster, EnvironmentSpec},
 };
 use tempfile::TempDir;
@@ -118,7 +118,7 @@ impl World {
     /// A cluster's host with its scheduler, up and listening; returns the scheduler's address.
     pub async fn scheduler(&self, provider: &LocalProvider, cluster: &ClusterKey) -> String {
         provider.ensure_anchor(&self.anchor(cluster)).await.unwrap();
-        let request = nodes(cluster, vec![scheduler(cluster, self.identity())]);
+        let request = nodes(cluster, vec![scheduler(cluster, self.identity(cluster))]);
         assert!(provider.ensure_nodes(&request).await.unwrap().is_empty());
         let seen = until(provider, cluster, "the scheduler listens", |seen| {
             seen.nodes.iter().any(|node| node.address.is_some())
@@ -127,36 +127,34 @@ impl World {
         seen.nodes[0].address.clone().unwrap()
     }
 
-    /// One self-signed certificate for all roles: these tests are about processes.
-    pub fn identity(&self) -> Arc<Identity> {
-        let (key, cert) = (self.root.path().join("key.pem"), self.root.path().join("cert.pem"));
-        if !cert.exists() {
-            let openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-                           -subj /CN=dask";
-            let made = Command::new("sh")
-                .args(["-c", &format!("{openssl} -keyout {} -out {}", key.display(), cert.display())])
-                .output()
-                .unwrap();
-            assert!(made.status.success(), "{made:?}");
+    /// One certificate for all roles: these tests are about processes.
+    pub fn identity(&self, cluster: &ClusterKey) -> Arc<Identity> {
+        let at = |name: &str| self.root.path().join(name);
+        if !at("cert.pem").exists() {
+            let day = Duration::from_hours(24);
+            let authority = ClusterAuthority::new(&cluster.uid, day, now()).unwrap();
+            let issued = authority.issue(CertificateRole::Worker, &[]).unwrap();
+            fs::write(at("ca.pem"), &issued.ca).unwrap();
+            fs::write(at("cert.pem"), &issued.cert).unwrap();
+            fs::write(at("key.pem"), issued.key.expose()).unwrap();
         }
-        let cert = fs::read_to_string(cert).unwrap();
+        let read = |name: &str| fs::read_to_string(at(name)).unwrap();
         Arc::new(Identity {
-            ca: cert.clone(),
-            cert,
-            key: PrivateKeyPem::new(fs::read_to_string(key).unwrap()),
+            ca: read("ca.pem"),
+            cert: read("cert.pem"),
+            key: PrivateKeyPem::new(read("key.pem")),
         })
     }
 
     /// Runs a script with `client` connected to the scheduler at `address`; its output must say `ok`.
     pub fn client(&self, address: &str, script: &str) {
-        let (cert, key) = (self.root.path().join("cert.pem"), self.root.path().join("key.pem"));
         let program = format!(
             "from distributed import Client\nfrom distributed.security import Security\n\
-             cert, key = r'{0}', r'{1}'\n\
-             security = Security(tls_ca_file=cert, tls_client_cert=cert, tls_client_key=key, require_encryption=True)\n\
+             at = r'{}/'\n\
+             security = Security(tls_ca_file=at + 'ca.pem', tls_client_cert=at + 'cert.pem',\n\
+             \x20   tls_client_key=at + 'key.pem', require_encryption=True)\n\
              client = Client({address:?}, security=security, timeout=30)\n{script}\nprint('ok')\n",
-            cert.display(),
-            key.display()
+            self.root.path().display(),
         );
         let output: Output = Command::new(&self.python).args(["-c", &program]).output().unwrap();
         let (printed, errors) = (text(&output.stdout), text(&output.stderr));
@@ -217,6 +215,11 @@ impl Drop for World {
             kill(pid, "KILL");
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has the time of day")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -282,6 +285,7 @@ pub fn worker(cluster: &ClusterKey, slot: u32, scheduler: &str, identity: Arc<Id
         preload: Vec::new(),
         death_timeout: 60.0,
         drain_grace: 25.0,
+        nanny: Nanny::Posed,
     });
     request(id, role, identity)
 }

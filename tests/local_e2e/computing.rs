@@ -66,13 +66,15 @@ fn with_the_printed_endpoint(home: &Home, endpoint: &str) -> String {
 }
 
 fn dashboard(printed: &str) -> String {
-    let link = printed.lines().find_map(|line| line.strip_prefix("dashboard")).unwrap().trim();
+    let line = printed.lines().find_map(|line| line.strip_prefix("dashboard")).unwrap();
+    // What follows the address says when it does not answer yet.
+    let address = line.split_whitespace().next().unwrap();
     format!(
         "
 import time, urllib.request, urllib.error
 for attempt in range(300):
     try:
-        print(urllib.request.urlopen({link:?}).status)
+        print(urllib.request.urlopen({address:?}).status)
         break
     except (urllib.error.URLError, ConnectionError):
         time.sleep(0.1)

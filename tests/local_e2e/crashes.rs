@@ -65,6 +65,26 @@ fn a_cluster_that_lost_host_and_controller_says_that_it_needs_its_caller() {
 }
 
 #[test]
+fn a_cluster_whose_host_hangs_is_not_called_ready_and_can_be_deleted() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        let (host, before) = (home.host_of("demo"), workers(home, "demo"));
+        kill_process(host, Signal::STOP).unwrap();
+        // Something to look for; otherwise it may be half a minute until somebody looks.
+        home.ok(&["scale", "demo", "3", "--no-wait"]);
+        let condition = home.until_condition("demo", "Degraded", "True");
+        assert_eq!(condition["reason"], "CannotObserve", "{condition}");
+        assert_eq!(home.view("demo")["phase"], "Degraded");
+        home.ok(&["delete", "demo"]);
+        for process in before.into_iter().chain([host]) {
+            until("the end of the host and of its workers", || {
+                (!fs::exists(format!("/proc/{}", process.as_raw_nonzero())).unwrap()).then_some(())
+            });
+        }
+    });
+}
+
+#[test]
 fn a_worker_that_is_killed_is_replaced() {
     with_home(|home| {
         home.create("demo", TWO);

@@ -85,6 +85,13 @@ fn a_field_that_is_fixed_for_life_is_refused_with_the_difference_and_replaced_on
         assert!(said.contains("spec.scheduler.memory"), "{said}");
         assert!(said.contains("--replace"), "{said}");
         assert_eq!(home.view("demo")["uid"], uid, "nothing has happened");
+
+        let broken = format!("{changed}\n  environment: {{interpreter: /nowhere/python}}");
+        let said = again(home, &broken, "--replace").fails(7);
+        assert!(said.contains("/nowhere/python does not exist"), "{said}");
+        assert_eq!(home.view("demo")["uid"], uid, "what works is not given up for what cannot");
+        computes(home, "demo", 2);
+
         again(home, &changed, "--replace").ok();
         assert_ne!(home.view("demo")["uid"], uid);
         computes(home, "demo", 2);

@@ -49,6 +49,11 @@ pub struct Running {
 /// Runs `test` in a world of its own, and checks that nothing is left of it.
 pub fn with_home(test: impl FnOnce(&Home)) {
     let Some(python) = python() else { return };
+    with_home_of(python, test);
+}
+
+/// The same with a Python that is not the usual one.
+pub fn with_home_of(python: PathBuf, test: impl FnOnce(&Home)) {
     let home = Home::new(python);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         test(&home);
@@ -254,7 +259,10 @@ impl Home {
         for (directory, kept) in [
             ("run", &[][..]),
             ("tmp", &[]),
-            ("state", &["controller.log", "store.lock", "clusters", "hosts", "machine-id"]),
+            (
+                "state",
+                &["controller.log", "store.lock", "clusters", "clusters/.since", "hosts", "machine-id"],
+            ),
         ] {
             for path in below(&self.path(directory)) {
                 let name = path.strip_prefix(self.path(directory)).unwrap().display().to_string();
@@ -341,6 +349,16 @@ pub fn mode(path: &Path) -> u32 {
 pub fn kill_9(pid: Pid) {
     kill_process(pid, Signal::KILL).unwrap();
     until("the end of a killed process", || is_dead(pid).then_some(()));
+}
+
+/// Whether a process is no more, not even to be reaped.
+pub fn is_gone(process: Pid) -> bool {
+    !fs::exists(format!("/proc/{}", process.as_raw_nonzero())).unwrap()
+}
+
+/// Waits for the end of a process.
+pub fn until_gone(process: Pid) {
+    until(&format!("the end of process {}", process.as_raw_nonzero()), || is_gone(process).then_some(()));
 }
 
 fn is_dead(pid: Pid) -> bool {

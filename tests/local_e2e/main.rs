@@ -12,10 +12,16 @@ mod computing;
 mod context;
 mod crashes;
 mod crowd;
+mod disk;
 mod editing;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod packages;
+mod permissions;
 mod reading;
 mod refusals;
 mod scaling;
 mod security;
+mod stopping;
+mod stubborn;
+mod versions;

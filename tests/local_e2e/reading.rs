@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Home, with_home};
+use crate::harness::{Home, until, with_home};
 
 const TWO: &str = "workers: {replicas: 2, memory: 1GiB}";
 
@@ -144,26 +144,62 @@ fn gc_finds_and_removes_the_remains_of_a_host() {
     });
 }
 
-/// The directory of a host that was a cluster's, of which there is no record, an hour ago.
-fn plant(home: &Home) -> std::path::PathBuf {
-    let hosts = home.path("state/hosts");
-    let live = fs::read_dir(&hosts).unwrap().flatten().find_map(|entry| {
-        let record = fs::read_to_string(entry.path().join("host.json")).ok()?;
-        record.contains("\"demo\"").then_some(record)
+#[test]
+fn a_cluster_whose_records_were_moved_away_goes_on_and_is_found_again() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        let host = home.host_of("demo");
+        home.ok(&["controller", "stop"]);
+        let (clusters, away) = (home.path("state/clusters"), home.path("work/away"));
+        fs::rename(&clusters, &away).unwrap();
+        backdate(&host_directory(home), HOUR);
+        let log = || fs::read_to_string(home.path("state/controller.log")).unwrap();
+        assert!(!home.ok(&["list"]).contains("demo"));
+        until("the sweep of a new controller", || log().contains("left behind: host process").then_some(()));
+        let kept = home.run(&["gc"]);
+        assert_eq!(kept.code, Some(1), "{}", kept.stderr);
+        assert!(kept.stdout.contains("of cluster demo, 1h old (it is older than"), "{}", kept.stdout);
+        assert_eq!(home.host_of("demo"), host, "it lives");
+        home.ok(&["controller", "stop"]);
+        fs::remove_dir_all(&clusters).unwrap();
+        fs::rename(&away, &clusters).unwrap();
+        crate::clients::computes(home, "demo", 2);
     });
-    let mut record: serde_json::Value = serde_json::from_str(&live.unwrap()).unwrap();
+}
+
+const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
+
+/// The directory of the host of the cluster that there is.
+fn host_directory(home: &Home) -> std::path::PathBuf {
+    let hosts = fs::read_dir(home.path("state/hosts")).unwrap().flatten().map(|entry| entry.path());
+    let claimed = |path: &std::path::PathBuf| {
+        fs::read_to_string(path.join("host.json")).is_ok_and(|record| record.contains("\"demo\""))
+    };
+    hosts.filter(|path| path.is_dir()).find(claimed).unwrap()
+}
+
+/// Makes a file, or a directory with all that is in it, look as if it had been there so long.
+fn backdate(path: &std::path::Path, by: std::time::Duration) {
+    let now = tempfile::tempfile().unwrap().metadata().unwrap().modified().unwrap();
+    for path in crate::harness::below(path).into_iter().chain([path.to_owned()]) {
+        fs::File::open(path).unwrap().set_modified(now - by).unwrap();
+    }
+}
+
+/// The directory of a host that was a cluster's, of which there is no record, in a store that is older.
+fn plant(home: &Home) -> std::path::PathBuf {
+    let live = fs::read_to_string(host_directory(home).join("host.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&live).unwrap();
     let id = "0123456789abcdef0123456789abcdef";
     record["id"] = id.into();
     record["claimedBy"]["uid"] = "00000000deadbeef".into();
     record["claimedBy"]["name"] = "ghost".into();
     record["process"]["pid"] = 4_000_000.into();
-    let directory = hosts.join(id);
+    let directory = home.path("state/hosts").join(id);
     fs::create_dir(&directory).unwrap();
     fs::write(directory.join("lock"), "").unwrap();
     fs::write(directory.join("host.json"), record.to_string()).unwrap();
-    let hour = std::time::UNIX_EPOCH + std::time::Duration::from_hours(300_000);
-    for path in crate::harness::below(&directory).into_iter().chain([directory.clone()]) {
-        fs::File::open(path).unwrap().set_modified(hour).unwrap();
-    }
+    backdate(&directory, 73 * HOUR + HOUR / 2);
+    backdate(&home.path("state/clusters/.since"), 96 * HOUR);
     directory
 }

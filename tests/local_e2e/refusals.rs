@@ -3,11 +3,11 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
-    path::Path,
     process::Command,
 };
 
 use crate::{
+    disk::TinyDisk,
     harness::{Home, run, skipped, with_home},
     reading::redacted,
 };
@@ -150,31 +150,11 @@ fn a_record_that_cannot_be_read_is_named_and_not_overwritten() {
     });
 }
 
-/// A file system of its own, that is soon full.
-struct Tiny<'a>(&'a Path);
-
-impl<'a> Tiny<'a> {
-    fn mount(at: &'a Path, size: &str) -> Option<Self> {
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"]).arg(at);
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(at))
-    }
-}
-
-impl Drop for Tiny<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_is_said_and_nothing_half_made_is_left() {
     with_home(|home| {
         let state = home.path("state");
-        let Some(_tiny) = Tiny::mount(&state, "256k") else {
-            return skipped("mounting a file system needs root");
-        };
+        let Some(_disk) = TinyDisk::mount(&state, "256k") else { return };
         home.create("demo", ONE);
         home.ok(&["delete", "demo"]);
         home.nothing_is_left();
@@ -197,9 +177,7 @@ fn a_full_disk_is_said_and_nothing_half_made_is_left() {
 fn a_disk_that_fills_up_under_a_controller_refuses_what_is_new_and_keeps_what_runs() {
     with_home(|home| {
         let state = home.path("state");
-        let Some(_tiny) = Tiny::mount(&state, "256k") else {
-            return skipped("mounting a file system needs root");
-        };
+        let Some(_disk) = TinyDisk::mount(&state, "256k") else { return };
         home.create("demo", ONE);
         let _full = fs::write(state.join("filler"), vec![0; 1 << 20]);
         let document = home.document("second", ONE);

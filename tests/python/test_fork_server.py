@@ -342,6 +342,49 @@ def test_a_scheduler_that_ends_by_its_idle_timeout_has_an_exit_code_of_its_own(c
     assert cluster.host.exit_code(cluster.scheduler) == 77
 
 
+def test_a_worker_says_when_it_is_registered_and_what_memory_it_may_have(cluster: Cluster) -> None:
+    cluster.start_scheduler()
+    cluster.start_workers(0)
+    memory = cluster.host.event("memory", cluster.worker(0))
+    assert memory["limit"] == 2**30
+    assert memory["terminate"] == 0.95
+    assert 0.05 <= memory["interval"] <= 1
+    cluster.host.event("registered", cluster.worker(0))
+
+
+@pytest.mark.parametrize("config", [{"distributed.worker.memory.terminate": False}, None])
+def test_a_worker_without_a_bound_of_memory_is_not_to_be_watched(cluster: Cluster, config: Any) -> None:
+    cluster.start_scheduler()
+    changes = {"config": config} if config else {}
+    cluster.start_workers(0, changes=changes, **({} if config else {"memory_limit": 0}))
+    cluster.host.event("registered", cluster.worker(0))
+    kinds = {event["event"] for event in cluster.host.events if event.get("node") == cluster.worker(0)}
+    assert kinds == {"forked", "registered"}
+
+
+def test_a_worker_may_have_a_nanny_process_of_its_own(cluster: Cluster, connect: Any) -> None:
+    cluster.start_scheduler()
+    cluster.start_workers(0, 1, own_nanny=True)
+    client = connect(2)
+    for number in (0, 1):
+        cluster.host.event("registered", cluster.worker(number))
+    nannies = set(client.run(os.getpid, nanny=True).values())
+    assert nannies == {cluster.host.pids[cluster.worker(number)] for number in (0, 1)}
+    workers = set(client.run(os.getpid).values())
+    assert len(workers | nannies) == 4
+    assert set(client.run(os.getpgrp).values()) == nannies
+    held = client.scatter({str(number): number for number in range(10)})
+    futures = client.map(abs, range(10), pure=False)
+    distributed.wait(futures)
+    cluster.terminate(0)
+    assert cluster.exit_code(0) == 0
+    assert client.gather(list(held.values())) == list(range(10))
+    assert client.gather(futures) == list(range(10))
+    eventually("the worker ends with its nanny", lambda: sum(map(alive, workers)) == 1)
+    cluster.terminate(1)
+    assert cluster.exit_code(1) == 76
+
+
 def test_sixteen_workers_come_up_at_once(cluster: Cluster, connect: Any) -> None:
     cluster.start_scheduler()
     cluster.start_workers(*range(16))

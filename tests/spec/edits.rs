@@ -135,3 +135,10 @@ fn a_document_without_sizes_leaves_the_sizes_alone() {
     assert_eq!(size("c"), None);
     assert_eq!(paths(&compare(&old, &new).in_place), ["spec.workerGroups.b.replicas"]);
 }
+
+#[test]
+fn a_nanny_of_its_own_is_part_of_the_template() {
+    let edit = edit("  workers: {replicas: 2}\n", "  workers: {replicas: 2, nanny: true}\n");
+    assert_eq!(paths(&edit.template), ["spec.workers.nanny"]);
+    assert_eq!(names(&edit.rolled_groups), ["workers"]);
+}

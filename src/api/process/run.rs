@@ -68,6 +68,9 @@ impl ControllerOptions {
 /// it; from then on everything goes to the log. When another process is the controller already,
 /// that is what it says, and it has succeeded.
 pub fn run_controller(arguments: &ControllerArguments) -> Result<(), ControllerError> {
+    #[cfg(all(feature = "local", target_os = "linux"))]
+    provider::local::close_inherited()
+        .map_err(ControllerError::system("close the files of whoever started it"))?;
     // Fails in a process that leads its group: then a shell started it, and cares for it.
     let _ = rustix::process::setsid();
     ControllerOptions::new(arguments).and_then(|options| run(&options)).inspect_err(|error| {

@@ -216,7 +216,7 @@ async fn open_fleet(
 
 /// Removes what an earlier controller left behind.
 async fn sweep(fleet: Arc<Fleet>) {
-    match fleet.gc(Sweep::Remove).await {
+    match fleet.gc(Sweep::RemoveDead).await {
         Ok(leftovers) => {
             for leftover in leftovers {
                 tracing::info!(fate = ?leftover.fate, "left behind: {}", leftover.description);

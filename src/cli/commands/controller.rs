@@ -1,9 +1,6 @@
 //! `controller`: the process that looks after this machine's clusters.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader},
-};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -14,20 +11,28 @@ use crate::{
     },
     cli::{
         CliError, Exit,
-        args::{ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb},
+        args::{
+            ControllerArguments, ControllerLogsArguments, ControllerStatusArguments, ControllerVerb,
+            DataFormat,
+        },
         output::{age, print_data},
         session::Session,
+        tail::{Tail, last_lines},
     },
     controller::{Clock, SystemClock, process::Locations},
 };
+
+/// How often a log that is followed is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Runs the verb.
 pub async fn controller(session: &Session, arguments: ControllerArguments) -> Result<(), CliError> {
     let locations = session.locations()?;
     match arguments.verb {
         ControllerVerb::Status(arguments) => status(session, &locations, arguments).await,
+        ControllerVerb::Start(arguments) => start(session, &locations, arguments).await,
         ControllerVerb::Stop => stop(session, &locations).await,
-        ControllerVerb::Logs(arguments) => logs(session, &locations, &arguments),
+        ControllerVerb::Logs(arguments) => logs(session, &locations, &arguments).await,
     }
 }
 
@@ -49,8 +54,26 @@ async fn status(
         Some(client) => Some(client.status().await?),
         None => None,
     };
+    say(session, locations, arguments.output, status)
+}
+
+async fn start(
+    session: &Session,
+    locations: &Locations,
+    arguments: ControllerStatusArguments,
+) -> Result<(), CliError> {
+    let status = session.controller().await?.status().await?;
+    say(session, locations, arguments.output, Some(status))
+}
+
+fn say(
+    session: &Session,
+    locations: &Locations,
+    format: Option<DataFormat>,
+    status: Option<ControllerStatus>,
+) -> Result<(), CliError> {
     let printer = &session.printer;
-    match (arguments.output, status) {
+    match (format, status) {
         (Some(format), Some(status)) => {
             print_data(printer, format, &json!({"running": true, "status": status}))
         }
@@ -83,26 +106,28 @@ async fn stop(session: &Session, locations: &Locations) -> Result<(), CliError> 
     }
 }
 
-fn logs(
+async fn logs(
     session: &Session,
     locations: &Locations,
     arguments: &ControllerLogsArguments,
 ) -> Result<(), CliError> {
     let path = locations.log();
     let failed = |cause| CliError::File { doing: "read", path: path.clone(), cause };
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            session.printer.note(&format!("no controller has written to {} yet", path.display()));
-            return Ok(());
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let mut lines = BufReader::new(file).split(b'\n').collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let skipped = arguments.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-    for line in lines.iter_mut().skip(skipped) {
-        line.push(b'\n');
-        session.printer.result_bytes(line)?;
+    let printer = &session.printer;
+    let mut log = Tail::new(path.clone());
+    let written = log.more().map_err(failed)?;
+    if !path.exists() {
+        printer.note(&format!("no controller has written to {} yet", path.display()));
     }
-    Ok(())
+    printer.result_bytes(arguments.tail.map_or(&*written, |count| last_lines(&written, count)))?;
+    if !arguments.follow {
+        return Ok(());
+    }
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let news = log.more().map_err(failed)?;
+        if !news.is_empty() {
+            printer.result_bytes(&news)?;
+        }
+    }
 }

@@ -1,19 +1,22 @@
 //! `create`: a document becomes a cluster, or the changes of one.
 
-use std::fmt::Write as _;
+use std::{cell::Cell, fmt::Write as _, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::json;
 
+use super::create_owned::create_owned;
 use crate::{
     api::{ApiClient, ApiError, CreateMessage, ErrorCode},
     cli::{
         CliError,
         args::{CreateArguments, ReportFormat},
-        caller, document,
+        caller,
+        document::{self, ReadDocument},
         follow::{Follower, Parting, interruptible},
         goal::{Goal, workers},
         printer::Reader,
+        probe,
         progress::Progress,
         session::{Session, explain},
     },
@@ -25,31 +28,74 @@ use crate::{
 /// Controllers that are asked, one after the other's end.
 const ATTEMPTS: u32 = 3;
 
+/// How long a finished `create` waits to see whether the dashboard answers.
+const DASHBOARD_BOUND: Duration = Duration::from_millis(100);
+
 /// Runs the verb.
 pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(), CliError> {
-    let printer = &session.printer;
     session.locations()?;
-    let read = document::read(&arguments.file, &caller::working_directory()?, printer)?;
+    let read = read(session, &arguments)?;
+    let name = read.cluster.metadata.name.clone();
+    match arguments.owner {
+        None => {
+            let heard = Cell::new(Heard::Nothing);
+            let asking = ask(session, &arguments, read, &heard);
+            let asked = interruptible(asking, || interrupted(&name, heard.get())).await??;
+            finish(session, &arguments, asked).await
+        }
+        Some(owner) => Box::pin(create_owned(session, &arguments, read, owner)).await,
+    }
+}
+
+fn read(session: &Session, arguments: &CreateArguments) -> Result<ReadDocument, CliError> {
+    let (directory, printer) = (caller::working_directory()?, &session.printer);
+    match &arguments.merge {
+        None => document::read(&arguments.file, &directory, printer),
+        Some(merge) => document::read_merged(&arguments.file, merge, &directory, printer),
+    }
+}
+
+/// A document that was accepted.
+pub(super) struct Asked {
+    pub client: ApiClient,
+    pub name: ClusterName,
+    pub reply: CreateReply,
+    progress: Progress,
+}
+
+/// Asks for the cluster, until the document is accepted.
+pub(super) async fn ask(
+    session: &Session,
+    arguments: &CreateArguments,
+    read: ReadDocument,
+    heard: &Cell<Heard>,
+) -> Result<Asked, CliError> {
+    let printer = &session.printer;
     let environment = caller::environment(printer);
     let name = read.cluster.metadata.name.clone();
     let mut progress = printer.progress(reader(arguments.output));
-    let asking = async {
-        let context = caller::context(&read.cluster, read.directory, &environment, printer);
-        let (client, context) = tokio::join!(session.controller(), context);
-        let request = CreateRequest {
-            document: read.cluster.clone(),
-            context: context?,
-            environment: environment.clone(),
-            mode: mode(&arguments),
-        };
-        insist(session, client?, &request, &mut progress).await
-    };
-    let (client, reply) = interruptible(asking, || interrupted(&name)).await??;
+    let context = caller::context(&read.cluster, read.directory, &arguments.caller, &environment, printer);
+    let (client, context) = tokio::join!(session.controller(), context);
+    let (client, context) = (client?, context?);
+    let request = CreateRequest { document: read.cluster, context, environment, mode: mode(arguments) };
+    heard.set(Heard::OfTheCluster);
+    let (client, reply) = insist(session, client, &request, &mut progress).await?;
     for warning in &reply.warnings {
         printer.warning(warning);
     }
+    Ok(Asked { client, name, reply, progress })
+}
+
+/// Waits for what was asked for, if that is wanted, and says what there is.
+pub(super) async fn finish(
+    session: &Session,
+    arguments: &CreateArguments,
+    asked: Asked,
+) -> Result<(), CliError> {
+    let Asked { client, name, reply, mut progress } = asked;
+    let printer = &session.printer;
     let Some(view) = reply.cluster.as_ref().filter(|_| !arguments.dry_run && !arguments.no_wait) else {
-        return report_accepted(session, &arguments, &name, &reply, progress);
+        return report_accepted(session, arguments, &name, &reply, progress);
     };
     let bound = arguments.timeout.map_or_else(|| view.document.spec.wait_for.timeout(), Span::duration);
     let generation = view.generation;
@@ -59,7 +105,11 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
             Goal::Ready { generation }
         }
     };
-    let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting(&name)).await?;
+    let parting = match arguments.owner {
+        None => parting(&name),
+        Some(_) => owned_parting(),
+    };
+    let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting).await?;
     let view = seen.as_ref().unwrap_or(view);
     if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)
         && different.status == ConditionStatus::False
@@ -70,7 +120,7 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
     match arguments.output {
         Some(ReportFormat::Json) => Ok(()),
         Some(ReportFormat::Name) => printer.result_line(name.as_str()),
-        None => printer.result(&summary(view)),
+        None => printer.result(&summary(view, dashboard(view).await)),
     }
 }
 
@@ -132,10 +182,24 @@ async fn accepted(
     Err(ApiError::new(ErrorCode::Unreachable, message).with_hint(hint).into())
 }
 
-fn interrupted(name: &ClusterName) -> CliError {
-    CliError::Interrupted {
-        goes_on: format!("cluster {name} goes on being created"),
-        hint: Some(format!("`crewcall delete {name}` ends it")),
+/// What a controller may have heard when Ctrl-C comes before its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    Nothing,
+    OfTheCluster,
+}
+
+fn interrupted(name: &ClusterName, heard: Heard) -> CliError {
+    match heard {
+        Heard::Nothing => {
+            CliError::Interrupted { goes_on: "nothing had been asked for yet".to_owned(), hint: None }
+        }
+        Heard::OfTheCluster => CliError::Interrupted {
+            goes_on: format!("cluster {name} goes on being prepared, and is not on record yet"),
+            hint: Some(format!(
+                "the same `crewcall create` waits for it again; once it is listed, `crewcall delete {name}` ends it"
+            )),
+        },
     }
 }
 
@@ -147,6 +211,15 @@ fn parting(name: &ClusterName) -> Parting {
             "it goes on being created: `crewcall describe {name}` shows how far it is, \
              `crewcall delete {name}` ends it; `--timeout` waits longer"
         ),
+    }
+}
+
+/// For a cluster that does not go on without its owner.
+fn owned_parting() -> Parting {
+    Parting {
+        goes_on: "what this command made is deleted".to_owned(),
+        undo: None,
+        when_late: "what this command made is deleted; a longer `waitFor.timeout` waits longer".to_owned(),
     }
 }
 
@@ -183,23 +256,38 @@ fn report_accepted(
     printer.result_line(&text)
 }
 
+/// Whether the link to the dashboard leads somewhere already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dashboard {
+    Answers,
+    Starts,
+}
+
+async fn dashboard(view: &ClusterView) -> Dashboard {
+    match &view.dashboard {
+        Some(link) if !probe::answers(link, DASHBOARD_BOUND).await => Dashboard::Starts,
+        Some(_) | None => Dashboard::Answers,
+    }
+}
+
 /// What a person needs of a cluster that can be used.
-fn summary(view: &ClusterView) -> String {
+fn summary(view: &ClusterView, state: Dashboard) -> String {
     let name = &view.name;
     let ready = view.groups.iter().map(|group| group.ready).fold(0, u32::saturating_add);
     let mut text = format!("Cluster {name} is ready: {}\n", workers(ready, ""));
-    let mut line = |key: &str, value: &str| {
+    let mut row = |key: &str, value: &str| {
         let _ = writeln!(text, "{key:<10} {value}");
     };
     if let Some(endpoint) = &view.endpoint {
-        line("endpoint", endpoint);
+        row("endpoint", endpoint);
     }
     match &view.dashboard {
-        Some(dashboard) => line("dashboard", dashboard),
-        None => line("dashboard", "none: its software has no bokeh"),
+        Some(link) if state == Dashboard::Starts => row("dashboard", &format!("{link}     # in a moment")),
+        Some(link) => row("dashboard", link),
+        None => row("dashboard", "none: its software has no bokeh"),
     }
-    line("connect", &connect(view));
-    line("delete", &format!("crewcall delete {name}"));
+    row("connect", &connect(view));
+    row("delete", &format!("crewcall delete {name}"));
     text
 }
 
@@ -224,12 +312,14 @@ mod tests {
         view.endpoint = Some("tls://127.0.0.1:40123".to_owned());
         view.dashboard = Some("http://127.0.0.1:41234/status".to_owned());
         assert_eq!(
-            summary(&view),
+            summary(&view, Dashboard::Starts),
             "Cluster demo is ready: 4 workers\n\
              endpoint   tls://127.0.0.1:40123\n\
-             dashboard  http://127.0.0.1:41234/status\n\
+             dashboard  http://127.0.0.1:41234/status     # in a moment\n\
              connect    crewcall run demo -- python     # the cluster's own, then Client()\n\
              delete     crewcall delete demo\n"
         );
+        let answering = summary(&view, Dashboard::Answers);
+        assert!(answering.contains("dashboard  http://127.0.0.1:41234/status\n"), "{answering}");
     }
 }

@@ -95,7 +95,7 @@ async fn all(
     failures: &mut Vec<CliError>,
 ) -> Result<Vec<ClusterName>, CliError> {
     let mut names = Vec::new();
-    for listed in client.list().await? {
+    for listed in client.summaries().await? {
         match listed {
             Listed::Cluster(view) if view.phase == Phase::Elsewhere => {
                 session.printer.warning(&format!("cluster {} is another machine's and stays", view.name));

@@ -56,12 +56,12 @@ async fn controller(locations: &Locations) -> Vec<Check> {
     };
     let hello = client.hello();
     let mut found = vec![Check::ok(WHAT, format!("version {}, process {}", hello.version, hello.pid))];
-    match client.list().await {
+    match client.summaries().await {
         Err(error) => found.push(Check::fail("records", error.to_string()).or_hint(error.hint)),
         Ok(listed) => {
             let problems: Vec<Check> = listed.iter().filter_map(unreadable).collect();
             if problems.is_empty() {
-                found.push(Check::ok("records", format!("{} clusters", listed.len())));
+                found.push(checks::records(listed.len()));
             }
             found.extend(problems);
         }
@@ -79,7 +79,7 @@ async fn controller(locations: &Locations) -> Vec<Check> {
     found
 }
 
-fn unreadable(listed: &Listed) -> Option<Check> {
+fn unreadable<T>(listed: &Listed<T>) -> Option<Check> {
     match listed {
         Listed::Cluster(_) => None,
         Listed::Unreadable { name, problem } => {

@@ -1,7 +1,14 @@
 //! `gc`: what was left behind.
 
+use std::time::Duration;
+
 use crate::{
-    cli::{CliError, Exit, args::GcArguments, output::print_data, session::Session},
+    cli::{
+        CliError, Exit,
+        args::GcArguments,
+        output::{length, print_data},
+        session::Session,
+    },
     controller::{Fate, Sweep},
 };
 
@@ -17,12 +24,14 @@ pub async fn gc(session: &Session, arguments: GcArguments) -> Result<(), CliErro
     }
     let mut kept = false;
     for leftover in &leftovers {
+        let what =
+            format!("{}, {} old", leftover.description, length(Duration::from_secs(leftover.age_seconds)));
         let line = match &leftover.fate {
-            Fate::Removed => format!("removed: {}", leftover.description),
-            Fate::WouldBeRemoved => format!("would be removed: {}", leftover.description),
+            Fate::Removed => format!("removed: {what}"),
+            Fate::WouldBeRemoved => format!("would be removed: {what}"),
             Fate::Kept(why) => {
                 kept = true;
-                format!("kept: {} ({why})", leftover.description)
+                format!("kept: {what} ({why})")
             }
         };
         if arguments.output.is_none() {

@@ -7,7 +7,7 @@ use crate::{
         output::{cluster_table, print_data},
         session::Session,
     },
-    controller::{Clock, SystemClock},
+    controller::{Clock, ClusterSummary, SystemClock},
 };
 
 /// Runs the verb.
@@ -19,7 +19,7 @@ pub async fn get(session: &Session, arguments: GetArguments) -> Result<(), CliEr
         Some(OutputFormat::Yaml) => print_data(printer, DataFormat::Yaml, &view),
         Some(OutputFormat::Name) => printer.result_line(view.name.as_str()),
         Some(OutputFormat::Wide) | None => {
-            let table = cluster_table(&[&view], arguments.output, SystemClock.now());
+            let table = cluster_table(&[&ClusterSummary::from(&view)], arguments.output, SystemClock.now());
             printer.result(&table.render(0, printer.result_color()))
         }
     }

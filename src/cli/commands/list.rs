@@ -1,5 +1,6 @@
 //! `list`: all clusters.
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -9,28 +10,44 @@ use crate::{
         output::{cluster_table, print_data},
         session::{Answerer, Session},
     },
-    controller::{Clock, ClusterView, Listed, SystemClock},
+    controller::{Clock, ClusterSummary, Listed, SystemClock},
 };
 
 /// Runs the verb.
 pub async fn list(session: &Session, arguments: ListArguments) -> Result<(), CliError> {
-    let listed = match session.answerer().await? {
+    let answerer = session.answerer().await?;
+    let format = match arguments.output {
+        Some(OutputFormat::Json) => DataFormat::Json,
+        Some(OutputFormat::Yaml) => DataFormat::Yaml,
+        Some(OutputFormat::Wide | OutputFormat::Name) | None => {
+            let listed = match answerer {
+                Answerer::Controller(client) => client.summaries().await?,
+                Answerer::NoClusters => Vec::new(),
+            };
+            return print(session, arguments.output, &listed);
+        }
+    };
+    let listed = match answerer {
         Answerer::Controller(client) => client.list().await?,
         Answerer::NoClusters => Vec::new(),
     };
+    print_data(&session.printer, format, &listed.iter().map(data).collect::<Vec<_>>())
+}
+
+/// For people, and names alone.
+fn print(
+    session: &Session,
+    format: Option<OutputFormat>,
+    listed: &[Listed<ClusterSummary>],
+) -> Result<(), CliError> {
     let printer = &session.printer;
-    let data = || listed.iter().map(data).collect::<Vec<_>>();
-    match arguments.output {
-        Some(OutputFormat::Json) => return print_data(printer, DataFormat::Json, &data()),
-        Some(OutputFormat::Yaml) => return print_data(printer, DataFormat::Yaml, &data()),
-        Some(OutputFormat::Name) => {
-            return listed.iter().try_for_each(|listed| printer.result_line(&name(listed)));
-        }
-        Some(OutputFormat::Wide) | None => {}
+    if format == Some(OutputFormat::Name) {
+        let names: String = listed.iter().map(|listed| name(listed) + "\n").collect();
+        return printer.result(&names);
     }
-    let clusters: Vec<&ClusterView> = listed.iter().filter_map(readable).collect();
-    let mut table = cluster_table(&clusters, arguments.output, SystemClock.now());
-    for entry in &listed {
+    let clusters: Vec<&ClusterSummary> = listed.iter().filter_map(readable).collect();
+    let mut table = cluster_table(&clusters, format, SystemClock.now());
+    for entry in listed {
         if let Listed::Unreadable { name, problem } = entry {
             printer.warning(&format!("the record of cluster {name} cannot be used: {problem}"));
             table.row([
@@ -50,21 +67,21 @@ pub async fn list(session: &Session, arguments: ListArguments) -> Result<(), Cli
     printer.result(&table.render(0, printer.result_color()))
 }
 
-fn readable(listed: &Listed) -> Option<&ClusterView> {
+fn readable(listed: &Listed<ClusterSummary>) -> Option<&ClusterSummary> {
     match listed {
-        Listed::Cluster(view) => Some(view),
+        Listed::Cluster(cluster) => Some(cluster),
         Listed::Unreadable { .. } => None,
     }
 }
 
-fn name(listed: &Listed) -> String {
+fn name(listed: &Listed<ClusterSummary>) -> String {
     match listed {
-        Listed::Cluster(view) => view.name.to_string(),
+        Listed::Cluster(cluster) => cluster.name.to_string(),
         Listed::Unreadable { name, .. } => name.clone(),
     }
 }
 
-fn data(listed: &Listed) -> serde_json::Value {
+fn data(listed: &Listed<impl Serialize>) -> serde_json::Value {
     match listed {
         Listed::Cluster(view) => json!(view),
         Listed::Unreadable { name, problem } => json!({"name": name, "problem": problem}),

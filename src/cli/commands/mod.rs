@@ -3,6 +3,7 @@
 mod completions;
 mod controller;
 mod create;
+mod create_owned;
 mod dashboard;
 mod delete;
 mod describe;

@@ -12,11 +12,11 @@ use futures_util::{FutureExt, future::BoxFuture};
 use super::{
     launch,
     rpc::{self, Bounds, Credentials, DaskAddress, RetireMode, RpcError, SchedulerClient, Target},
+    tls::TlsSettings,
 };
 use crate::{
     engine::{Endpoint, Engine, EngineError, EngineErrorKind, Launch, Ranking, StatusQuestion},
     model::{EngineStatus, NodeId, NodeName, SoftwareVersions},
-    security,
     spec::{ComputeCluster, GroupName},
 };
 
@@ -28,6 +28,7 @@ const POOL: usize = 4;
 pub struct DaskEngine {
     /// Connections that nobody uses at the moment, by the scheduler's address.
     idle: Mutex<BTreeMap<String, Vec<SchedulerClient>>>,
+    tls: TlsSettings,
 }
 
 impl DaskEngine {
@@ -35,7 +36,9 @@ impl DaskEngine {
         let kept = self.pool().get_mut(&scheduler.address).and_then(Vec::pop);
         match kept {
             Some(client) => Ok(client),
-            None => SchedulerClient::connect(&target(scheduler)?).await.map_err(|error| from_rpc(&error)),
+            None => SchedulerClient::connect(&target(scheduler, &self.tls)?)
+                .await
+                .map_err(|error| from_rpc(&error)),
         }
     }
 
@@ -141,14 +144,14 @@ async fn retire(
     client.retire_workers(&names, RetireMode::CloseWorkers, bound).await
 }
 
-fn target(scheduler: &Endpoint) -> Result<Target, EngineError> {
+fn target(scheduler: &Endpoint, tls: &TlsSettings) -> Result<Target, EngineError> {
     let unexpected = |message: String| EngineError { kind: EngineErrorKind::Unexpected, message };
     let address: DaskAddress =
         scheduler.address.parse().map_err(|error: rpc::AddressError| unexpected(error.to_string()))?;
     let credentials = match &scheduler.identity {
         None => None,
         Some((identity, name)) => {
-            let config = security::client_config(identity).map_err(|error| unexpected(error.to_string()))?;
+            let config = tls.of(identity, name).map_err(|error| unexpected(error.to_string()))?;
             let peer = name
                 .clone()
                 .try_into()

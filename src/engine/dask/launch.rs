@@ -63,6 +63,19 @@ pub struct WorkerArguments {
     pub death_timeout: f64,
     /// Seconds to hand data over when told to stop.
     pub drain_grace: f64,
+    /// Who is its nanny.
+    pub nanny: Nanny,
+}
+
+/// Who restarts a worker when a client asks, and ends it when it uses too much memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Nanny {
+    /// Whoever starts the worker poses as one.
+    #[default]
+    Posed,
+    /// A process of Dask's own between the two, which runs plugins of nannies.
+    Own,
 }
 
 /// The belt is looser than the controller's own idle timeout, so that the controller, which
@@ -102,6 +115,7 @@ pub fn worker(cluster: &ComputeCluster, node: &NodeId, group: &GroupName, schedu
             preload: dask.worker_preload.clone(),
             death_timeout: DEATH_TIMEOUT.as_secs_f64(),
             drain_grace: spec.drain_grace().as_secs_f64(),
+            nanny: if group.nanny { Nanny::Own } else { Nanny::Posed },
         }),
     }
 }

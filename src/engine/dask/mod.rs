@@ -4,6 +4,7 @@ mod engine;
 mod launch;
 pub mod python;
 pub mod rpc;
+mod tls;
 
 pub use engine::DaskEngine;
-pub use launch::{DaskLaunch, DaskRole, SchedulerArguments, WorkerArguments};
+pub use launch::{DaskLaunch, DaskRole, Nanny, SchedulerArguments, WorkerArguments};

@@ -108,7 +108,7 @@ impl Planner<'_> {
                 reason::why_larger(need, lanes(group), *min)
             } else if gone > 0 {
                 let period = reason::seconds(self.situation.facts.idle_period);
-                format!("{} had nothing to do for {period}", reason::count_of(u64::from(gone), "worker"))
+                format!("{} had nothing to do for {period}", crate::spec::count_of(u64::from(gone), "worker"))
             } else if before > *max {
                 format!("its maximum is {max}")
             } else {

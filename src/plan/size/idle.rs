@@ -9,8 +9,8 @@ use crate::{
         WorkerStatus,
     },
     plan::{
+        operations::DrainCall,
         planner::{Planner, later},
-        situation::DrainCall,
     },
     spec::{GroupName, Size},
 };

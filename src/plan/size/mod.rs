@@ -16,5 +16,4 @@ mod rule_tests;
 
 pub use desired::desired;
 pub(super) use load::bounds;
-pub(super) use reason::count_of;
 pub(super) use rule::unsatisfiable;

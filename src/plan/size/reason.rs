@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use super::rule::{Cause, Need};
-
-/// `1 task`, `2 tasks`.
-pub(in crate::plan) fn count_of(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
+use crate::spec::count_of;
 
 /// A number of seconds that a person can take in.
 pub(super) fn seconds(span: Duration) -> String {

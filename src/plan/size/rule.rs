@@ -158,7 +158,7 @@ fn named(resources: &BTreeMap<String, f64>) -> String {
 impl std::fmt::Display for Unsatisfiable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let why = if self.forbidden { "no group that has it may have workers" } else { "no group has it" };
-        let tasks = super::count_of(self.tasks, "task");
+        let tasks = crate::spec::count_of(self.tasks, "task");
         let asks = if self.tasks == 1 { "asks" } else { "ask" };
         write!(f, "{tasks} {asks} for {}, {why}", self.resources)
     }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::story::{Story, fixed};
 use crate::{
-    model::{AnchorState, EndReason, Ending, Observed, Presence},
-    plan::AnchorCall,
+    model::{AnchorState, ConditionKind, EndReason, Ending, Observed, Presence},
+    plan::{Action, AnchorCall, unseen_action, unseen_conditions},
     spec::{Span, TimeLimit},
 };
 
@@ -18,6 +18,32 @@ fn after_minutes(minutes: u64) -> Option<TimeLimit> {
 
 fn delete(story: &mut Story) {
     story.record.wanted.presence = Presence::Absent(Ending { at: story.now, reason: EndReason::Deleted });
+}
+
+#[test]
+fn a_cluster_that_cannot_be_seen_is_not_shown_as_ready_and_can_still_be_removed() {
+    let mut story = Story::running(1);
+    story.plan();
+    assert_eq!(story.phase(), "Ready");
+    let unseen = |story: &mut Story| {
+        let record = &mut story.record;
+        record.progress.conditions = unseen_conditions(record, "the host does not answer", story.now);
+        unseen_action(record, &story.operations, story.now)
+    };
+    assert_eq!(unseen(&mut story), None, "what is wanted is left alone");
+    assert_eq!(story.phase(), "Degraded");
+    assert_snapshot!(story.condition(ConditionKind::Degraded), @"yes, CannotObserve: the host does not answer");
+    assert_snapshot!(story.condition(ConditionKind::WorkersReady), @"unknown, CannotObserve: what runs cannot be seen");
+
+    delete(&mut story);
+    assert_eq!(unseen(&mut story), Some(Action::RemoveAnchor));
+    assert_eq!(story.phase(), "Deleting");
+    story.operations.removing_anchor = true;
+    assert_eq!(unseen(&mut story), None, "it is under way");
+    story.operations.anchor_removal_ended(None, story.now);
+    assert_eq!(unseen(&mut story), None, "it has just failed");
+    story.after(1);
+    assert_eq!(unseen(&mut story), Some(Action::RemoveAnchor));
 }
 
 #[test]

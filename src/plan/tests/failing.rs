@@ -346,7 +346,7 @@ fn an_anchor_that_somebody_removes_is_waited_for() {
 #[test]
 fn an_anchor_that_cannot_be_made_is_tried_again_later() {
     let mut story = Story::of(1);
-    for _ in 0..4 {
+    for failures in 1..=4 {
         story.operations.anchor = AnchorCall::Failed(LaunchFailure {
             node: None,
             at: story.now,
@@ -354,6 +354,8 @@ fn an_anchor_that_cannot_be_made_is_tried_again_later() {
             message: "access denied".to_owned(),
         });
         story.plan();
+        let degraded = story.condition(ConditionKind::Degraded);
+        assert_eq!(degraded.starts_with("yes"), failures >= 3, "after {failures} failures: {degraded}");
         story.operations.anchor = AnchorCall::NotMade;
         story.after(1);
     }

@@ -6,6 +6,7 @@ mod ending;
 mod failing;
 mod growing;
 mod properties;
+mod restarting;
 mod rolling;
 mod shrinking;
 mod simulator;

@@ -141,6 +141,7 @@ fn world() -> impl Strategy<Value = Observed> {
                 id: NodeId { cluster, group, slot: Slot(slot), incarnation: Incarnation(incarnation) },
                 template: TemplateHash::new("a"),
                 state,
+                origin: crate::model::Origin::default(),
                 address,
                 dashboard: None,
                 last_log: vec!["last words".to_owned()],

@@ -27,7 +27,6 @@ fn a_changed_template_rolls_one_by_one() {
     assert_snapshot!(story.plan(), @"
     drain demo-workers-1-0
     Draining: demo-workers-1-0 hands its data over (2 results, 1000 bytes): its successor is there
-    WorkersReady: all 2 workers are there
     ");
     assert_snapshot!(story.plan(), @"nothing");
     story.drained("workers-1-0", DrainCall::Retired(story.now));

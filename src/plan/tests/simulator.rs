@@ -12,7 +12,7 @@ use crate::{
         AnchorState, Demand, ErrorKind, Exit, Ledger, NodeName, NodeState, Observed, TemplateHash,
         WorkerStatus,
     },
-    plan::{Action, AnchorCall, DrainCall, EngineView, LaunchFailure, Operations, Plan, needs_ranking, plan},
+    plan::{Action, DrainCall, EngineView, LaunchFailure, Plan, needs_ranking, plan},
     spec::GroupName,
 };
 
@@ -178,28 +178,16 @@ impl Simulator {
         self.check(&plan);
         self.story.record.progress.ledger = plan.ledger.clone();
         self.story.record.progress.conditions.clone_from(&plan.conditions);
-        let operations = &mut self.story.operations;
-        operations.launch_failures.clear();
-        if matches!(operations.anchor, AnchorCall::Failed(_)) {
-            operations.anchor = AnchorCall::NotMade;
-        }
+        let name = self.story.record.name().clone();
+        self.story.operations.settle(&plan.ledger, &self.story.world, &name);
         if let EngineView::Seen(status) = &mut self.story.engine {
             status.ranking = None;
         }
         let now = self.story.now;
         for action in &plan.actions {
-            begin(&mut self.story.operations, action, now);
+            self.story.operations.begin(action, now);
             self.calls.push(action.clone());
         }
-        let draining: BTreeSet<NodeName> = self
-            .story
-            .entries()
-            .into_iter()
-            .filter(|(_, entry)| entry.is_draining())
-            .map(|(id, _)| id.name())
-            .collect();
-        let drains = &mut self.story.operations.drains;
-        drains.retain(|node, call| *call == DrainCall::InFlight || draining.contains(node));
         plan
     }
 
@@ -217,36 +205,23 @@ impl Simulator {
         let operations = &mut self.story.operations;
         match call {
             Action::EnsureAnchor => {
-                operations.anchor = match luck {
-                    Luck::Good => AnchorCall::Made(now),
-                    _ => AnchorCall::Failed(failure(None)),
-                };
+                let result = if luck == Luck::Good { Ok(()) } else { Err(failure(None)) };
+                operations.anchor_ended(result, now);
             }
             Action::Launch { nodes, .. } => {
-                for node in nodes {
-                    let name = node.id.name();
-                    operations.launching.remove(&name);
-                    if luck != Luck::Good {
-                        operations.launch_failures.push(failure(Some(name)));
-                    }
-                }
+                let names: Vec<_> = nodes.iter().map(|node| node.id.name()).collect();
+                let failed = if luck == Luck::Good { &[] } else { names.as_slice() };
+                operations.launch_ended(&names, failed.iter().cloned().map(Some).map(failure));
             }
             Action::Drain { nodes } => {
-                for name in nodes {
-                    let call = match luck {
-                        Luck::Good => DrainCall::Retired(now),
-                        Luck::Refused => DrainCall::Refused(now),
-                        _ => DrainCall::Failed { at: now, message: "bad luck".to_owned() },
-                    };
-                    operations.drains.insert(name, call);
-                }
+                let call = match luck {
+                    Luck::Good => DrainCall::Retired(now),
+                    Luck::Refused => DrainCall::Refused(now),
+                    _ => DrainCall::Failed { at: now, message: "bad luck".to_owned() },
+                };
+                operations.drain_ended(nodes.into_iter().map(|node| (node, call.clone())));
             }
-            Action::Remove { nodes, .. } => {
-                for name in nodes {
-                    operations.removing.remove(&name);
-                    operations.removed.insert(name, now);
-                }
-            }
+            Action::Remove { nodes, .. } => operations.removal_ended(nodes, now),
             Action::RemoveAnchor => unreachable!("nothing is deleted here"),
         }
     }
@@ -340,24 +315,6 @@ impl Simulator {
         let status = self.story.status();
         status.workers = workers;
         status.demand = if all == 0 { Vec::new() } else { vec![demand] };
-    }
-}
-
-/// What the controller notes when it begins an action.
-fn begin(operations: &mut Operations, action: &Action, now: jiff::Timestamp) {
-    match action {
-        Action::EnsureAnchor => operations.anchor = AnchorCall::InFlight,
-        Action::Launch { nodes, .. } => {
-            for node in nodes {
-                operations.launching.insert(node.id.name());
-                operations.asked.insert(node.id.name(), now);
-            }
-        }
-        Action::Drain { nodes } => {
-            operations.drains.extend(nodes.iter().map(|node| (node.clone(), DrainCall::InFlight)));
-        }
-        Action::Remove { nodes, .. } => operations.removing.extend(nodes.iter().cloned()),
-        Action::RemoveAnchor => operations.removing_anchor = true,
     }
 }
 

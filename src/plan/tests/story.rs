@@ -84,6 +84,7 @@ pub(super) fn node(id: &NodeId, template: &crate::model::TemplateHash) -> Observ
         id: id.clone(),
         template: template.clone(),
         state: NodeState::Running,
+        origin: crate::model::Origin::default(),
         address: id.group.is_scheduler().then(|| format!("tls://{id}:8786")),
         dashboard: None,
         last_log: Vec::new(),

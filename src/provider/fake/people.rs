@@ -109,6 +109,7 @@ impl Node {
             id: self.id.clone(),
             template: self.template.clone(),
             state,
+            origin: crate::model::Origin::default(),
             address: endpoint.then(|| self.address()),
             dashboard: None,
             last_log: Vec::new(),

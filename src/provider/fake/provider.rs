@@ -14,7 +14,7 @@ use crate::{
     model::{ClusterKey, ErrorKind, NodeName, Observed, Stop},
     provider::{
         AnchorRequest, Caller, Capabilities, LogRequest, LogStream, Managed, NodeFailure, NodeRequest,
-        NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
+        NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding, Vitality,
     },
     spec::ComputeCluster,
 };
@@ -180,6 +180,7 @@ impl Provider for FakeProvider {
                     id: uid.to_string(),
                     description: format!("the anchor of {}", place.name),
                     age: Duration::try_from(now.duration_since(made)).unwrap_or_default(),
+                    vitality: Vitality::Alive,
                 })
             });
             Ok(anchored.collect())

@@ -7,10 +7,13 @@ use super::paths;
 use crate::{
     engine::{
         Launch,
-        dask::{DaskRole, SchedulerArguments, WorkerArguments},
+        dask::{DaskRole, Nanny, SchedulerArguments, WorkerArguments},
     },
     provider::{AnchorRequest, Directories, NodeRequest},
 };
+
+/// The argument of a worker that starts below a nanny of its own.
+pub const OWN_NANNY: &str = "own_nanny";
 
 /// Where local nodes listen.
 const LOOPBACK: &str = "127.0.0.1";
@@ -47,9 +50,9 @@ fn scheduler(request: &NodeRequest, arguments: &SchedulerArguments) -> Map<Strin
     }))
 }
 
-/// `local_directory` is the host's to add: it makes that directory.
+/// `local_directory` and `nanny` are the host's to add: it makes that directory, and poses as that nanny.
 fn worker(arguments: &WorkerArguments) -> Map<String, Value> {
-    object(json!({
+    let mut object = object(json!({
         "host": LOOPBACK,
         "scheduler": arguments.scheduler,
         "name": arguments.name,
@@ -60,7 +63,12 @@ fn worker(arguments: &WorkerArguments) -> Map<String, Value> {
         "death_timeout": arguments.death_timeout,
         "drain_grace": arguments.drain_grace,
         "nanny": null,
-    }))
+    }));
+    // A host of an earlier release refuses what it does not know.
+    if arguments.nanny == Nanny::Own {
+        object.insert(OWN_NANNY.to_owned(), json!(true));
+    }
+    object
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -59,6 +59,14 @@ pub enum CallError {
         /// What was waited for.
         while_waiting: String,
     },
+    /// Somebody else listens there; nothing was said to them.
+    #[error("the socket {} is not a host's of yours: a process of user id {uid} listens there", socket.display())]
+    Stranger {
+        /// Where they listen.
+        socket: PathBuf,
+        /// Whose process it is.
+        uid: u32,
+    },
     /// It did not answer in time.
     #[error("the host at {} did not answer within {} s {while_waiting}", socket.display(), bound.as_secs())]
     Late {
@@ -85,6 +93,8 @@ impl From<CallError> for ProviderError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Refused(failure) => Self::new(failure.kind, failure.message),
+            stranger @ CallError::Stranger { .. } => Self::new(ErrorKind::Auth, stranger.to_string())
+                .with_hint("remove that socket; the host makes its own again"),
             other => Self::unsure(other.to_string()),
         }
     }
@@ -97,6 +107,11 @@ impl HostClient {
             || CallError::Lost { socket: socket.to_owned(), while_waiting: "while connecting".to_owned() };
         let stream =
             timeout(ANSWER, UnixStream::connect(socket)).await.map_err(|_| lost())?.map_err(|_| lost())?;
+        // Before the first word: what is said here holds keys and the caller's environment.
+        let uid = stream.peer_cred().map_err(|_| lost())?.uid();
+        if uid != rustix::process::geteuid().as_raw() {
+            return Err(CallError::Stranger { socket: socket.to_owned(), uid });
+        }
         let (read, write) = stream.into_split();
         let (requests, asked) = mpsc::channel(64);
         let (hints, changes) = watch::channel(0);
@@ -257,5 +272,55 @@ pub async fn start_host(
         Ok(HostStarted::Listening(socket)) => Ok(socket),
         Ok(HostStarted::Failed(failure)) => Err(ProviderError::new(failure.kind, failure.message)),
         Err(error) => Err(cannot(&format!("it said something odd: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Read as _,
+        os::unix::net::{UnixListener, UnixStream as Blocking},
+    };
+
+    use super::*;
+
+    /// A socket on which a process of user id 65534 listens; `None` when that cannot be had here.
+    fn of_somebody_else(path: PathBuf) -> Option<UnixListener> {
+        // Of this thread alone, which ends with it.
+        let listening = std::thread::spawn(move || {
+            let nobody = rustix::process::Uid::from_raw(65_534);
+            rustix::thread::set_thread_res_uid(
+                None::<rustix::process::Uid>,
+                nobody,
+                None::<rustix::process::Uid>,
+            )
+            .ok()?;
+            UnixListener::bind(path).ok()
+        });
+        listening.join().unwrap()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_to_a_process_of_somebody_else() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let place = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let socket = place.path().join("h.sock");
+        let Some(listener) = of_somebody_else(socket.clone()) else {
+            eprintln!("SKIPPED: only root can be somebody else");
+            return;
+        };
+        let heard = std::thread::spawn(move || {
+            let (mut stream, _): (Blocking, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).unwrap();
+            heard
+        });
+        let Err(error) = timeout(ANSWER, HostClient::connect(&socket)).await.unwrap() else {
+            panic!("it was taken for a host");
+        };
+        assert!(matches!(error, CallError::Stranger { uid: 65_534, .. }), "{error}");
+        assert_eq!(heard.join().unwrap(), b"");
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     model::{ClusterKey, ClusterUid},
-    provider::{ErrorKind, Managed, ProviderError},
+    provider::{Managed, ProviderError, Vitality},
 };
 
 /// How long a host may have a directory before it has written who it is.
@@ -34,13 +34,19 @@ pub fn list(finder: &Finder<'_>) -> Result<Vec<Managed>, ProviderError> {
     let mut managed = Vec::new();
     for host in &hosts {
         let Some(HostRecord { id, claimed_by: Some(owner), process, .. }) = &host.record else { continue };
-        let what = if host.alive { "host process" } else { "remains of host process" };
+        let (what, vitality) = if host.alive {
+            ("host process", Vitality::Alive)
+        } else {
+            ("remains of host process", Vitality::Dead)
+        };
         managed.push(Managed {
             cluster: owner.uid.clone(),
             name: Some(owner.name.clone()),
             id: id.to_string(),
             description: format!("{what} {} of cluster {}", process.pid, owner.name),
-            age: age(&host.paths.directory),
+            // The directory changes with each file in it; the lock is made once and never written.
+            age: age(&host.paths.lock),
+            vitality,
         });
     }
     let known: BTreeSet<&str> = managed.iter().map(|managed| managed.id.as_str()).collect();
@@ -54,6 +60,7 @@ pub fn list(finder: &Finder<'_>) -> Result<Vec<Managed>, ProviderError> {
                 description: format!("{} processes of a host that is gone", stray.len()),
                 age: age(Path::new(&format!("/proc/{}", stray.first()?.0.pid))),
                 id: host.to_string(),
+                vitality: Vitality::Dead,
             })
         })
         .collect();
@@ -176,7 +183,8 @@ async fn kill_strays(state: &Path, host: &HostId) -> Result<(), ProviderError> {
     }
 }
 
-/// Ends a host that nobody speaks to any more, by its process.
+/// Ends a host that nobody speaks to any more, by its process: first so that it ends all below it and
+/// removes its files, and where that is of no avail as nothing can prevent.
 pub async fn end_host(record: &HostRecord, paths: &HostPaths) -> Result<(), ProviderError> {
     record.process.signal(Signal::TERM).map_err(|error| {
         ProviderError::unsure(format!("cannot end process {}: {error}", record.process.pid))
@@ -184,6 +192,21 @@ pub async fn end_host(record: &HostRecord, paths: &HostPaths) -> Result<(), Prov
     if wait_until_free(&paths.lock, super::spares::LONGEST_END).await {
         return Ok(());
     }
-    let message = format!("host process {} does not end", record.process.pid);
-    Err(ProviderError { kind: ErrorKind::Transient, ..ProviderError::unsure(message) })
+    kill_host(record, paths).await
+}
+
+/// Ends a host that does not end when it is told to. The kernel ends its nodes with it; what they leave
+/// is for [`remove_remains`].
+pub async fn kill_host(record: &HostRecord, paths: &HostPaths) -> Result<(), ProviderError> {
+    let pid = record.process.pid;
+    tracing::warn!(pid, "a host does not end; it is killed");
+    record
+        .process
+        .signal(Signal::KILL)
+        .map_err(|error| ProviderError::unsure(format!("cannot end process {pid}: {error}")))?;
+    if wait_until_free(&paths.lock, LONGEST_KILL).await {
+        return Ok(());
+    }
+    let seconds = LONGEST_KILL.as_secs();
+    Err(ProviderError::unsure(format!("host process {pid} is still there {seconds} s after it was killed")))
 }

@@ -20,6 +20,7 @@ mod spares;
 mod variables;
 
 pub use interpreter::{find_interpreter, probe_versions};
+pub use os::close_inherited;
 pub use provider::LocalProvider;
 
 pub use super::{boot_id, machine_id};

@@ -25,6 +25,7 @@ fn node(node: HostNode) -> ObservedNode {
                 NodeState::Ended(Exit { at, code, signal, reason })
             }
         },
+        origin: node.origin,
         address: node.address,
         dashboard: node.dashboard_port.map(|port| format!("http://127.0.0.1:{port}/status")),
         last_log: node.last_log,

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::{
+        fd::RawFd,
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    },
     path::Path,
     time::Duration,
 };
@@ -87,6 +90,13 @@ fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// Memory that a process has in RAM, in bytes; pages that it shares with others count for each.
+pub fn resident_bytes(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages.saturating_mul(u64::try_from(rustix::param::page_size()).ok()?))
+}
+
 /// The command name, in parentheses, may contain anything; what follows it does not.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
@@ -154,9 +164,45 @@ fn all_pids() -> impl Iterator<Item = i32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// Closes all files that this process was started with but standard input, output and error: a process
+/// that outlives its caller must keep none of the caller's locks and pipes.
+///
+/// To be called before anything in this process opens a file or starts a thread.
+pub fn close_inherited() -> io::Result<()> {
+    let numbers = fs::read_dir("/proc/self/fd")?.flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+    let numbers: Vec<RawFd> = numbers.filter(|number| *number > 2).collect();
+    for number in numbers {
+        // That of the directory itself is closed already.
+        if fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err() {
+            continue;
+        }
+        #[expect(unsafe_code, reason = "a file that was inherited has no owner in this process to drop")]
+        // SAFETY: nothing in this process has opened a file yet, so nothing in it owns this one.
+        unsafe {
+            rustix::io::close(number);
+        }
+    }
+    Ok(())
+}
+
 /// Makes a directory, and its parents, that only its owner can enter.
 pub fn private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes a directory from which programs are run, and its parents; one that is there must be this user's,
+/// and nobody else's to write to.
+pub fn own_directory(path: &Path) -> io::Result<()> {
+    private_directory(path)?;
+    let metadata = fs::metadata(path)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others may write to it"));
+    }
+    Ok(())
 }
 
 /// Whether a directory is this user's, and no link to somebody else's.
@@ -242,6 +288,21 @@ pub fn remove_all(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Has the kernel end a program when the thread that starts it ends, or its process however that ends.
+///
+/// For threads that live as long as their process, as a runtime's workers do.
+#[expect(unsafe_code, reason = "what happens between fork and exec can only be said this way")]
+pub fn end_with_starter(command: &mut tokio::process::Command) {
+    let starter = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before it was heeded.
+        if rustix::process::getppid() == Some(starter) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+    };
+    // SAFETY: the closure makes two system calls, and neither allocates nor locks.
+    unsafe { command.pre_exec(bind) };
+}
+
 /// Processes of this user whose environment, as it was when they were started, has `name` set; with
 /// that environment's other variables that begin with the same prefix as `name`, up to its first `_`.
 pub fn marked_processes(name: &str) -> Vec<(ProcessId, Vec<(String, String)>)> {
@@ -286,6 +347,13 @@ mod tests {
         assert!(own.is_running());
         assert!(!earlier.is_running());
         assert!(!earlier.signal(Signal::KILL).unwrap());
+    }
+
+    #[test]
+    fn a_process_has_memory_while_it_exists() {
+        let own = ProcessId::own().unwrap();
+        assert!(resident_bytes(own.pid).unwrap() > 1 << 20);
+        assert_eq!(resident_bytes(-1), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::{fs::FlockOperation, process::Signal};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -25,6 +26,7 @@ use super::{
 use crate::{
     model::CallerEnvironment,
     provider::{Directories, ErrorKind, ProviderError},
+    spec::count_of,
 };
 
 /// How long an installation may take: large packages over a slow line.
@@ -33,18 +35,23 @@ const LONGEST_INSTALL: Duration = Duration::from_mins(30);
 /// Written last into an environment that is whole.
 const COMPLETE: &str = ".complete";
 
+/// In the environment of installers and all that they start: the environment that they build.
+const BUILD_MARK: &str = "CREWCALL_BUILD";
+
+/// How long killed installers may take to be gone.
+const LONGEST_KILL: Duration = Duration::from_secs(10);
+
 /// Lines of pip's or uv's output that are shown when it fails.
 const SHOWN_LINES: usize = 12;
 
 /// What installers need of the caller's environment: where to find programs, caches and credentials, and
 /// how to reach an index.
-const PASSED: [&str; 12] = [
+const PASSED: [&str; 11] = [
     "HOME",
     "LANG",
     "NETRC",
     "PATH",
     "SSH_AUTH_SOCK",
-    "TMPDIR",
     "USER",
     "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME",
@@ -82,37 +89,94 @@ pub async fn build(
     let interpreter = place.join("bin").join("python");
     let failed =
         |doing: &str, path: &Path, error: &io::Error| cannot(&format!("{doing} {}", path.display()), error);
-    if is_whole(&place, &interpreter) {
-        return Ok(interpreter);
-    }
-
     let parent = paths::environments(directories);
-    os::private_directory(&parent).map_err(|error| failed("make", &parent, &error))?;
-    let lock_path = parent.join(format!("{name}.lock"));
-    progress(format!("building an environment with {}", packages.join(", ")));
-    let _lock = lock(&lock_path).await.map_err(|error| failed("lock", &lock_path, &error))?;
+    // What lies there is run.
+    for directory in [&directories.cache, &parent] {
+        os::own_directory(directory).map_err(|error| failed("use", directory, &error))?;
+    }
     if is_whole(&place, &interpreter) {
         return Ok(interpreter);
     }
-    // A build that was cut short.
+    let lock_path = parent.join(format!("{name}.lock"));
+    progress(format!("installing {}", brief(&packages)));
+    let _lock = lock(&lock_path, progress).await.map_err(|error| failed("lock", &lock_path, &error))?;
+    if is_whole(&place, &interpreter) {
+        return Ok(interpreter);
+    }
+    // A build that was cut short. What it had started may go on writing.
+    end_installers(&place).await?;
     os::remove_all(&place).map_err(|error| failed("remove", &place, &error))?;
-    let installer = Installer { base, place: &place, environment: passed(environment), progress };
+    // Installers that are killed leave what they unpacked; here the next build finds it.
+    let scratch = parent.join(format!("{name}.tmp"));
+    os::remove_all(&scratch).map_err(|error| failed("remove", &scratch, &error))?;
+    os::private_directory(&scratch).map_err(|error| failed("make", &scratch, &error))?;
+    let mut variables = passed(environment);
+    variables.insert(BUILD_MARK.to_owned(), place.to_string_lossy().into_owned());
+    variables.insert("TMPDIR".to_owned(), scratch.to_string_lossy().into_owned());
+    let installer = Installer { base, place: &place, environment: variables };
     let built = installer.install(&packages).await.and_then(|()| {
         os::write_durably(&place.join(COMPLETE), packages.join("\n").as_bytes())
             .map_err(|error| failed("write", &place.join(COMPLETE), &error))
     });
-    if let Err(error) = built {
-        if let Err(error) = os::remove_all(&place) {
-            tracing::warn!(%error, place = %place.display(), "cannot remove an environment that was not built");
+    let useless = built.is_err().then_some(&place);
+    for path in useless.into_iter().chain([&scratch]) {
+        if let Err(error) = os::remove_all(path) {
+            tracing::warn!(%error, path = %path.display(), "cannot remove what an installation has left");
         }
-        return Err(error);
     }
-    Ok(interpreter)
+    built.map(|()| interpreter)
+}
+
+/// `dask, numpy … (12 packages)`: the names of a few, without versions and addresses.
+fn brief(packages: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name = |package: &str| {
+        let (name, rest) = package.split_at(package.find(|c| !part_of_name(c)).unwrap_or(package.len()));
+        let is_name =
+            name.starts_with(|c: char| c.is_ascii_alphanumeric()) && !rest.starts_with([':', '/', '+']);
+        if is_name { name.to_owned() } else { "a package by its address".to_owned() }
+    };
+    let names: Vec<String> = packages.iter().take(SHOWN).map(|package| name(package)).collect();
+    let more = if packages.len() > SHOWN {
+        format!(" … ({})", count_of(u64::try_from(packages.len()).unwrap_or(u64::MAX), "package"))
+    } else {
+        String::new()
+    };
+    names.join(", ") + &more
 }
 
 /// Whether a build ended well, and nobody has removed the Python that it was built with.
 fn is_whole(place: &Path, interpreter: &Path) -> bool {
     place.join(COMPLETE).exists() && is_executable(interpreter)
+}
+
+/// Ends what a dead controller's installation of this environment has left running. To be called by
+/// the holder of the environment's lock.
+async fn end_installers(place: &Path) -> Result<(), ProviderError> {
+    let deadline = tokio::time::Instant::now() + LONGEST_KILL;
+    let place = place.to_string_lossy();
+    let is_left =
+        |marks: &[(String, String)]| marks.iter().any(|(name, value)| name == BUILD_MARK && *value == place);
+    loop {
+        let mut left = os::marked_processes(BUILD_MARK);
+        left.retain(|(_, marks)| is_left(marks));
+        let Some((last, _)) = left.last() else { return Ok(()) };
+        if tokio::time::Instant::now() >= deadline {
+            let message = format!(
+                "process {}, of an installation that was cut short, is still there {} s after it was killed",
+                last.pid,
+                LONGEST_KILL.as_secs()
+            );
+            return Err(ProviderError::new(ErrorKind::Transient, message));
+        }
+        for (process, _) in &left {
+            process
+                .signal(Signal::KILL)
+                .map_err(|error| cannot(&format!("end process {}", process.pid), &error))?;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn cannot(what: &str, error: &io::Error) -> ProviderError {
@@ -125,13 +189,19 @@ fn cannot(what: &str, error: &io::Error) -> ProviderError {
 }
 
 /// Waits for a lock for as long as its holder may have it: one installation.
-async fn lock(path: &Path) -> io::Result<Arc<fs::File>> {
-    let file = Arc::new(OpenOptions::new().create(true).truncate(false).write(true).open(path)?);
+async fn lock(path: &Path, progress: &(dyn Fn(String) + Send + Sync)) -> io::Result<Arc<fs::File>> {
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            progress("it is being built already; that is waited for".to_owned());
+        }
+        locked => return Ok(locked.map(|()| Arc::new(file))?),
+    }
+    let file = Arc::new(file);
     let waiting = Arc::clone(&file);
     // Should the caller give up, the thread goes on waiting, and lets go at once when it has the lock.
-    let locked = tokio::task::spawn_blocking(move || {
-        rustix::fs::flock(&*waiting, rustix::fs::FlockOperation::LockExclusive)
-    });
+    let locked =
+        tokio::task::spawn_blocking(move || rustix::fs::flock(&*waiting, FlockOperation::LockExclusive));
     match tokio::time::timeout(LONGEST_INSTALL, locked).await {
         Ok(Ok(result)) => result.map(|()| file).map_err(io::Error::from),
         Ok(Err(error)) => Err(io::Error::other(error)),
@@ -158,7 +228,6 @@ struct Installer<'a> {
     base: &'a Path,
     place: &'a Path,
     environment: BTreeMap<String, String>,
-    progress: &'a (dyn Fn(String) + Send + Sync),
 }
 
 impl Installer<'_> {
@@ -185,9 +254,11 @@ impl Installer<'_> {
         std::env::split_paths(path).map(|folder| folder.join("uv")).find(|program| is_executable(program))
     }
 
-    /// Runs a program to its end, showing what it says; its last lines are the error.
+    /// Runs a program to its end. When it fails, what it said is the error: its last lines for people, all of
+    /// it in the log.
     async fn run(&self, mut command: Command, what: &str) -> Result<(), ProviderError> {
         let failed = |error: &io::Error| cannot(&format!("run {what}"), error);
+        os::end_with_starter(&mut command);
         let mut child = command
             .env_clear()
             .envs(&self.environment)
@@ -212,7 +283,6 @@ impl Installer<'_> {
         let run = async {
             while let Some(line) = said.recv().await {
                 if !line.trim().is_empty() {
-                    (self.progress)(line.clone());
                     shown.push(line);
                 }
             }
@@ -233,10 +303,12 @@ impl Installer<'_> {
         if status.success() {
             return Ok(());
         }
+        tracing::warn!("{what} failed ({status}), and said:\n{}", shown.join("\n"));
         let last: Vec<String> = error_lines(&shown);
         let message = format!("{what} failed ({status}):\n{}", last.join("\n"));
         Err(ProviderError::new(ErrorKind::Invalid, message).with_hint(
-            "change environment.packages, or check the package index and its settings (PIP_..., UV_...)",
+            "change environment.packages, or check the package index and its settings (PIP_..., UV_...); \
+             `crewcall controller logs` has the whole output",
         ))
     }
 }
@@ -308,6 +380,42 @@ mod tests {
             ["Collecting nosuch", "ERROR: No matching distribution found for nosuch"].map(str::to_owned);
         assert_eq!(error_lines(&shown), [&*shown[1]]);
         assert_eq!(error_lines(&["error: uv says no".to_owned()]), ["error: uv says no"]);
+    }
+
+    #[test]
+    fn what_is_installed_is_said_on_one_line_without_versions_and_addresses() {
+        assert_eq!(brief(&["dask[distributed]==2026.8.0"]), "dask");
+        let many = ["bokeh", "dask[distributed]>=2024", "numpy ==2", "pandas", "xarray"];
+        assert_eq!(brief(&many), "bokeh, dask, numpy … (5 packages)");
+        let odd = ["git+https://me:secret@example.com/x", "./wheels/x.whl", "mine @ file:///x"];
+        assert_eq!(brief(&odd), "a package by its address, a package by its address, mine");
+    }
+
+    #[tokio::test]
+    async fn what_an_installer_says_is_in_the_error_and_nowhere_else_when_it_fails() {
+        let environment = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+        let installer = Installer { base: Path::new("/"), place: Path::new("/"), environment };
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo Collecting one; echo 'ERROR: no such package' >&2; exit 3"]);
+        let error = installer.run(command, "pip install").await.unwrap_err();
+        assert!(error.message.ends_with("ERROR: no such package"), "{error}");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo Collecting one"]);
+        installer.run(command, "pip install").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_another_build_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("x.lock");
+        let held = std::sync::Mutex::new(Some(lock(&path, &|_| ()).await.unwrap()));
+        let said = std::sync::Mutex::new(Vec::new());
+        let progress = |step| {
+            said.lock().unwrap().push(step);
+            held.lock().unwrap().take();
+        };
+        lock(&path, &progress).await.unwrap();
+        assert_eq!(said.into_inner().unwrap(), ["it is being built already; that is waited for"]);
     }
 
     #[tokio::test]

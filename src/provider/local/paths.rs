@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    model::{ClusterUid, NodeName},
+    model::{ClusterUid, NodeName, hexadecimal},
     provider::Directories,
     spec::ClusterName,
 };
@@ -13,61 +11,14 @@ use crate::{
 /// Most bytes of a socket's path, its closing zero not counted (`sun_path` of `struct sockaddr_un`).
 pub const LONGEST_SOCKET_PATH: usize = 107;
 
-/// A host: 32 lowercase hexadecimal digits, random.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HostId(String);
-
-/// A text that is no host's id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no host id: it has 32 lowercase hexadecimal digits")]
-pub struct HostIdError(String);
+hexadecimal!(
+    /// A host: 32 lowercase hexadecimal digits, random.
+    HostId, u128, 32, "host id"
+);
 
 impl HostId {
-    /// From 128 random bits.
-    pub fn from_random(bits: u128) -> Self {
-        Self(format!("{bits:032x}"))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
-    }
-}
-
-impl std::str::FromStr for HostId {
-    type Err = HostIdError;
-
-    fn from_str(text: &str) -> Result<Self, HostIdError> {
-        if text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(HostIdError(text.chars().take(80).collect()))
-        }
-    }
-}
-
-impl TryFrom<String> for HostId {
-    type Error = HostIdError;
-
-    fn try_from(text: String) -> Result<Self, HostIdError> {
-        text.parse()
-    }
-}
-
-impl From<HostId> for String {
-    fn from(id: HostId) -> Self {
-        id.0
-    }
-}
-
-impl std::fmt::Display for HostId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&self.0)
     }
 }
 

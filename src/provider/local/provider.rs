@@ -24,7 +24,8 @@ use super::{
 };
 use crate::{
     model::{
-        BootId, CallerEnvironment, ClusterKey, Interpreter, MachineId, NodeName, Observed, SoftwareVersions,
+        BootId, CallerEnvironment, ClusterKey, IdError, Interpreter, MachineId, NodeName, Observed,
+        SoftwareVersions,
     },
     provider::{
         AnchorRequest, Caller, Capabilities, Directories, ErrorKind, LogRequest, LogStream, Managed,
@@ -91,6 +92,12 @@ impl LocalProvider {
         self.host(cluster).await?.ok_or_else(|| {
             ProviderError::new(ErrorKind::NotFound, format!("cluster {} has no host process", cluster.name))
         })
+    }
+
+    /// Tells the host of a cluster to end. It takes that, is gone already, or does not answer.
+    async fn ask_to_end(&self, cluster: &ClusterKey) -> Result<(), ProviderError> {
+        let Some(host) = self.host(cluster).await? else { return Ok(()) };
+        Ok(host.call::<()>(Request::End, ANSWER, "to begin its end").await?)
     }
 
     /// Starts a spare for an interpreter and says what is installed for it.
@@ -193,6 +200,10 @@ impl Provider for LocalProvider {
             let message = format!("cluster {} has no interpreter", cluster.name);
             return Err(ProviderError::new(ErrorKind::Invalid, message));
         };
+        // A host that died left processes and spilled data; nobody needs them from here on.
+        if let Err(error) = leftovers::remove_dead(&self.shared.finder(), Some(cluster)).await {
+            tracing::warn!(cluster = %cluster.name, "cannot remove what an earlier host left: {error}");
+        }
         let environment = variables::start_environment(&request.environment);
         let key = SpareKey {
             interpreter: interpreter.path.clone(),
@@ -242,16 +253,15 @@ impl Provider for LocalProvider {
 
     async fn remove_anchor(&self, cluster: &ClusterKey) -> Result<Removal, ProviderError> {
         let finder = self.shared.finder();
-        if let Some(host) = self.host(cluster).await? {
-            let found = finder.host_of(&cluster.uid)?;
-            let ended = host.call::<()>(Request::End, ANSWER, "to begin its end").await;
-            if let Some((host_paths, _)) = found
-                && !wait_until_free(&host_paths.lock, LONGEST_END).await
-            {
-                return match ended {
-                    Ok(()) => Ok(Removal::Ending),
-                    Err(error) => Err(error.into()),
-                };
+        if let Some((host_paths, record)) = finder.host_of(&cluster.uid)? {
+            let asked = Instant::now();
+            let taken = self.ask_to_end(cluster).await;
+            let rest = LONGEST_END.saturating_sub(asked.elapsed());
+            if !wait_until_free(&host_paths.lock, rest).await {
+                if taken.is_ok() {
+                    return Ok(Removal::Ending);
+                }
+                leftovers::kill_host(&record, &host_paths).await?;
             }
         }
         leftovers::remove_dead(&finder, Some(cluster)).await?;
@@ -274,7 +284,7 @@ impl Provider for LocalProvider {
     async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError> {
         let invalid =
             |error: &dyn std::fmt::Display| ProviderError::new(ErrorKind::Invalid, error.to_string());
-        let id = managed.id.parse().map_err(|error: paths::HostIdError| invalid(&error))?;
+        let id = managed.id.parse().map_err(|error: IdError| invalid(&error))?;
         let host_paths = paths::host(&self.shared.directories.state, &id);
         let finder = self.shared.finder();
         if let Some((found, record)) = finder.host_of(&managed.cluster)?

@@ -142,8 +142,14 @@ impl Spares {
     ) -> Result<Spare, ProviderError> {
         let fork_server = super::scripts::fork_server(&self.directories.cache).map_err(|error| {
             let message =
-                format!("cannot write Python scripts to {}: {error}", self.directories.cache.display());
-            ProviderError::new(ErrorKind::Transient, message)
+                format!("cannot keep Python scripts below {}: {error}", self.directories.cache.display());
+            match error.kind() {
+                std::io::ErrorKind::PermissionDenied => ProviderError::new(ErrorKind::Invalid, message)
+                    .with_hint(
+                        "let nobody else write there, or choose another place with CREWCALL_CACHE_DIR",
+                    ),
+                _ => ProviderError::new(ErrorKind::Transient, message),
+            }
         })?;
         let id = HostId::from_random(uuid::Uuid::new_v4().as_u128());
         let arguments = HostArguments {

@@ -204,6 +204,7 @@ impl Reader {
             resources: self
                 .optional(&fields, "resources", |reader, field| reader.map_of(field, Self::number))
                 .unwrap_or_default(),
+            nanny: self.optional(&fields, "nanny", Self::boolean).unwrap_or(false),
             env: self.optional(&fields, "env", Self::texts).unwrap_or_default(),
             secret_env: self.optional(&fields, "secretEnv", Self::texts).unwrap_or_default(),
         })

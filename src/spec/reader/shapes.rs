@@ -51,7 +51,7 @@ shape!(
     GROUP,
     "WorkerGroupSpec",
     "`spec.workers`",
-    ["replicas", "min", "max", "threads", "cpu", "memory", "resources", "env", "secretEnv"]
+    ["replicas", "min", "max", "threads", "cpu", "memory", "resources", "nanny", "env", "secretEnv"]
 );
 shape!(WAIT_FOR, "WaitFor", "`spec.waitFor`", ["workers", "timeout"]);
 

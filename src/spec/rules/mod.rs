@@ -8,4 +8,5 @@ mod problem;
 mod sizes;
 mod software;
 
+pub(super) use names::is_variable;
 pub use problem::{Invalid, Mark, Problem, Target, problems, validate};

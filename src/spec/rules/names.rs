@@ -177,7 +177,7 @@ fn variable_name(path: &FieldPath, name: &str, found: &mut Vec<Problem>) {
     }
 }
 
-fn is_variable(name: &str) -> bool {
+pub(in crate::spec) fn is_variable(name: &str) -> bool {
     name.len() <= limits::ENV_NAME
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

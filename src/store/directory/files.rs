@@ -70,6 +70,14 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
+/// Makes an empty file for its owner only, unless there is one.
+pub(super) fn make_empty(path: &Path) -> io::Result<()> {
+    match File::options().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Deletes a directory and all that is in it. Nothing to delete is a success.
 pub(super) fn remove_directory(path: &Path) -> io::Result<()> {
     found(fs::remove_dir_all(path)).map(drop)

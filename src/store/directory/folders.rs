@@ -1,6 +1,7 @@
 //! The folders of the clusters: how they come, change and go. Blocking.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs,
     io::{self, ErrorKind},
@@ -17,13 +18,16 @@ use super::{
 use crate::{
     model::{ClusterKey, ClusterRecord, Event, MachineId},
     spec::ClusterName,
-    store::{SecretName, StoreError, Unreadable},
+    store::{SecretName, StoreError, Strangers, Unreadable},
 };
 
 const RECORD: &str = "record.json";
 const EVENTS: &str = "events.jsonl";
 const SECRETS: &str = "tls";
 const LOGS: &str = "logs";
+
+/// Made along with the directory of the clusters and never changed: its date is the store's.
+const SINCE: &str = ".since";
 
 /// How the names of folders begin that are not yet a cluster's.
 const STAGING: &str = ".new-";
@@ -55,6 +59,11 @@ impl Folders {
         files::own_directory(state)?;
         let clusters = state.join("clusters");
         files::own_directory(&clusters)?;
+        let since = clusters.join(SINCE);
+        if let Err(error) = files::make_empty(&since) {
+            // Without it the store counts as new, and nothing is swept.
+            tracing::warn!(path = %since.display(), %error, "cannot note since when the store is there");
+        }
         let folders = Self { clusters, lock: state.join("store.lock"), machine, turn: Mutex::new(()) };
         folders.sweep(Depth::Everything)?;
         Ok(folders)
@@ -76,6 +85,26 @@ impl Folders {
         self.sweep(Depth::Folders)?;
         let names = entries(&self.clusters)?;
         Ok(names.iter().filter_map(|name| self.listed(name)).collect())
+    }
+
+    /// How long the directory of the clusters has been there; nothing, when that is not known.
+    pub(super) fn age(&self) -> Result<Duration, StoreError> {
+        let since = self.clusters.join(SINCE);
+        let made = files::found(fs::metadata(&since).and_then(|found| found.modified()));
+        let made = made.map_err(io_error("read", &since))?;
+        Ok(made.and_then(|made| made.elapsed().ok()).unwrap_or_default())
+    }
+
+    pub(super) fn strangers(&self, known: &BTreeSet<ClusterName>) -> Result<Strangers, StoreError> {
+        let mut gone = known.clone();
+        let mut found = Vec::new();
+        for entry in entries(&self.clusters)? {
+            let name = entry.to_str().and_then(|name| name.parse().ok());
+            if !name.is_some_and(|name| gone.remove(&name)) {
+                found.extend(self.listed(&entry));
+            }
+        }
+        Ok(Strangers { found, gone })
     }
 
     pub(super) fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {

@@ -78,7 +78,7 @@ pub(super) fn unreadable(name: &str, path: &Path, problem: String) -> Unreadable
     let folder = path.parent().unwrap_or(path);
     let hint = format!(
         "put a good copy in its place, or move {} elsewhere; \
-         what the cluster left running is looked after only with its record",
+         what the cluster left running then goes on alone, until `crewcall gc` ends it",
         folder.display()
     );
     Unreadable { name: name.to_owned(), path: path.to_owned(), problem, hint }

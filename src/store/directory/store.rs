@@ -1,8 +1,10 @@
 //! The store as others see it: the blocking work moved to threads that may block.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -11,7 +13,7 @@ use super::{files::io_error, folders::Folders};
 use crate::{
     model::{ClusterKey, ClusterRecord, Event, MachineId},
     spec::ClusterName,
-    store::{SecretName, Store, StoreError, Unreadable},
+    store::{SecretName, Store, StoreError, Strangers, Unreadable},
 };
 
 /// Clusters in a directory that belongs to one person.
@@ -72,6 +74,15 @@ fn unfinished(path: &Path, error: &tokio::task::JoinError) -> StoreError {
 impl Store for DirectoryStore {
     async fn list(&self) -> Result<Vec<Result<ClusterRecord, Unreadable>>, StoreError> {
         self.blocking(Folders::list).await
+    }
+
+    async fn age(&self) -> Result<Duration, StoreError> {
+        self.blocking(Folders::age).await
+    }
+
+    async fn strangers(&self, known: &BTreeSet<ClusterName>) -> Result<Strangers, StoreError> {
+        let known = known.clone();
+        self.blocking(move |folders| folders.strangers(&known)).await
     }
 
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {

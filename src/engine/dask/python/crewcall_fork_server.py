@@ -36,7 +36,8 @@ Commands:
 
   Arguments of a worker: ``scheduler`` (address), ``name``, ``threads``, ``memory_limit`` (bytes; 0: none;
   null: Dask's own share of this machine), ``resources``, ``local_directory``, ``preload``, ``death_timeout``
-  (seconds to wait for the scheduler), ``drain_grace`` (seconds), ``nanny`` (address | null), ``host``
+  (seconds to wait for the scheduler), ``drain_grace`` (seconds), ``nanny`` (address | null), ``own_nanny``
+  (bool: the node is a Nanny of Dask's, which starts the worker as a process of its own), ``host``
   ("127.0.0.1").
 
 Events of a node:
@@ -46,6 +47,10 @@ Events of a node:
 - ``{"event": "listening", "node", "address", "dashboard_port": int | null}`` of a scheduler.
 - ``{"event": "dashboard", "node", "attached": bool, "reason": str | null}`` of a scheduler, if asked to
   attach.
+- ``{"event": "memory", "node", "limit": int, "terminate": float, "interval": float}`` of a worker without a
+  nanny of its own, unless its configuration forbids: whoever poses as its nanny is to look every ``interval``
+  seconds, and to kill it above that part of ``limit`` bytes.
+- ``{"event": "registered", "node"}`` of a worker, once its scheduler knows it.
 - ``{"event": "failed", "node", "error": str, "traceback": str}`` when it could not start; it then exits with
   1.
 
@@ -203,6 +208,7 @@ _WORKER_ARGUMENTS: dict[str, tuple[tuple[type, ...], Any]] = {
     "death_timeout": ((int, float, type(None)), None),
     "drain_grace": ((int, float, type(None)), None),
     "nanny": ((str, type(None)), None),
+    "own_nanny": ((bool,), False),
     "host": ((str,), "127.0.0.1"),
 }
 
@@ -488,10 +494,60 @@ async def _serve_worker(launch: Launch, events: Events) -> int:
     )
     # SIGTERM must mean a drain from the first moment on.
     crewcall_preload.drain_on_sigterm(worker, grace=arguments["drain_grace"])
+    budget = _memory_budget(worker)
+    if budget is not None:
+        events.send("memory", node=launch.node, **budget)
     await worker
+    events.send("registered", node=launch.node)
     events.close()
     await worker.finished()
     return 0
+
+
+async def _serve_nanny(launch: Launch, events: Events) -> int:
+    """Be a real nanny, with its worker in a process below this one."""
+    import crewcall_preload
+    from distributed import Nanny
+
+    arguments = launch.arguments
+    memory_limit = arguments["memory_limit"]
+    nanny = Nanny(
+        arguments["scheduler"],
+        name=arguments["name"],
+        nthreads=arguments["threads"],
+        memory_limit="auto" if memory_limit is None else memory_limit,
+        resources=arguments["resources"] or None,
+        local_directory=arguments["local_directory"],
+        preload=arguments["preload"] or None,
+        death_timeout=arguments["death_timeout"],
+        host=arguments["host"],
+        protocol="tls" if launch.tls else "tcp",
+        security=_security(launch.tls),
+        dashboard=False,
+    )
+    crewcall_preload.drain_on_sigterm(nanny, grace=arguments["drain_grace"])
+    await nanny
+    events.send("registered", node=launch.node)
+    events.close()
+    await nanny.finished()
+    return 0
+
+
+def _memory_budget(worker: Any) -> dict[str, Any] | None:
+    """Return what Dask's own nanny would watch `worker` by; None: it would not."""
+    import dask
+    from dask.utils import parse_timedelta
+
+    limit = getattr(worker.memory_manager, "memory_limit", None)
+    terminate = dask.config.get("distributed.worker.memory.terminate", False)
+    if not limit or isinstance(terminate, bool) or not isinstance(terminate, (int, float)) or terminate <= 0:
+        return None
+    interval = dask.config.get("distributed.worker.memory.monitor-interval", "200ms")
+    return {
+        "limit": int(limit),
+        "terminate": float(terminate),
+        "interval": float(parse_timedelta(interval, default="ms") or 0.2),
+    }
 
 
 def _run(main: Any) -> int:
@@ -510,7 +566,9 @@ def _node(launch: Launch, events: Events) -> int:
         _become_node(launch, events)
         _configure_dask(launch)
         _raise_file_limit()
-        serve = _serve_scheduler if launch.role == "scheduler" else _serve_worker
+        serve = _serve_scheduler
+        if launch.role == "worker":
+            serve = _serve_nanny if launch.arguments["own_nanny"] else _serve_worker
         return _run(serve(launch, events))
     except BaseException as error:
         if isinstance(error, SystemExit) and error.code in (0, None):

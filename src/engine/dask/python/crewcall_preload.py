@@ -64,11 +64,17 @@ DEFAULT_GRACE = 25.0
 CLOSE_RESERVE = 3.0
 """Seconds of the grace that are kept for closing connections."""
 
+CONFESSION = 1.0
+"""Seconds in which to tell the nanny what was lost."""
+
 NO_RECIPIENT_WAIT = 3.0
 """Seconds to wait for a worker that can take the data."""
 
 WAIT_LIMIT = 60.0
 """Longest long poll in seconds."""
+
+PATIENCE = 15.0
+"""Seconds without an arrival until results of a retiring worker are asked for anew; doubled each time."""
 
 TICK = 0.2
 """Seconds between two looks at the demand while somebody waits."""
@@ -89,6 +95,7 @@ async def dask_setup(server: Any) -> None:
     """Install what fits `server`, a Scheduler, Worker or Nanny. Called by Dask."""
     if _is_a(server, "Scheduler"):
         install_status(server)
+        install_patience()
     elif _is_a(server, "Nanny") or (_is_a(server, "Worker") and server.nanny is None):
         # A worker under a nanny is stopped by it, and must not outstay that.
         drain_on_sigterm(server)
@@ -171,6 +178,9 @@ class Drain:
 
     async def _run(self) -> None:
         clean = await self._drained()
+        if not clean:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self.confess(), CONFESSION)
         closing = asyncio.ensure_future(self.close())
         try:
             # Dask may wait here for threads that never end, or for a scheduler that never was.
@@ -254,6 +264,9 @@ class Drain:
         """Return whether it is known that nothing can be lost."""
         raise NotImplementedError
 
+    async def confess(self) -> None:
+        """Tell whoever can be told what is still here."""
+
     async def busy(self) -> bool:
         """Return whether tasks run."""
         raise NotImplementedError
@@ -279,6 +292,24 @@ class WorkerDrain(Drain):
         """Return whether there is no result, no actor and no running task."""
         state = self.server.state
         return not self.server.data and not state.actors and not state.all_running_tasks
+
+    async def confess(self) -> None:
+        """Log what is still here, and tell the nanny: a host that poses as one has it shown as an event."""
+        text = f"told to stop, it could not hand everything over: {self.left_over()}"
+        logger.warning("%s", text)
+        if self.server.nanny:
+            await self.server.rpc(self.server.nanny).crewcall_drained(lost=text)
+
+    def left_over(self) -> str:
+        """Return what is still here, whether others have it too or not."""
+        state = self.server.state
+        counts = (
+            (len(self.server.data), "result"),
+            (len(state.actors), "actor"),
+            (len(state.all_running_tasks), "running task"),
+        )
+        held = [f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts if count]
+        return "it still had " + ", ".join(held) if held else "its scheduler did not answer"
 
     async def busy(self) -> bool:
         """Return whether a thread is occupied, by seceded tasks too."""
@@ -636,3 +667,73 @@ def demand_differs(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool
         for key in before
         for amount, least in (("runnable", 1), ("unrunnable", 1), ("occupancy", 1.0))
     )
+
+
+# --- Retirement ---------------------------------------------------------------------------------------------
+
+
+def install_patience() -> None:
+    """Have the scheduler of this process retire workers patiently, once."""
+    module = sys.modules.get("distributed.scheduler")
+    stock = getattr(module, "RetireWorker", None)
+    if stock is None:
+        logger.warning("this version of Dask retires workers in an unknown way; it is left as it is")
+    elif not getattr(stock, "crewcall_patient", False):
+        module.RetireWorker = patient(stock)
+
+
+def patient(stock: Any) -> Any:
+    """Return `stock`, Dask's ``RetireWorker``, changed to ask for each result of a worker once.
+
+    Dask's own looks every two seconds for results that have not arrived, and asks the worker that is the
+    emptiest by then for each. Where moving takes longer, which encryption or a busy machine is enough for,
+    results travel to several workers at once, each of which slows the others down, and workers close in the
+    middle of transfers that nobody needs: up to twice the bytes were seen.
+    """
+
+    class PatientRetireWorker(stock):  # type: ignore[misc]
+        crewcall_patient = True
+
+        def __init__(self, address: str) -> None:
+            super().__init__(address)
+            # Who was asked to fetch a result, by the result's key.
+            self._asked: dict[Any, Any] = {}
+            self._left = -1
+            self._progress_at = time.monotonic()
+            self._patience = PATIENCE
+
+        def run(self) -> Any:
+            """Pass Dask's suggestions on, but none for a result that is on its way."""
+            scheduler = self.manager.scheduler
+            self._look_for_progress(scheduler.workers.get(self.address))
+            suggestions = super().run()
+            answer = None
+            while True:
+                try:
+                    suggestion = suggestions.send(answer)
+                except StopIteration:
+                    return
+                operation, task = suggestion[0], suggestion[1]
+                if operation != "replicate":
+                    # It has arrived, and would have to be asked for anew if it got lost again.
+                    self._asked.pop(task.key, None)
+                    answer = yield suggestion
+                    continue
+                answer = self._asked.get(task.key)
+                if answer is None or answer not in scheduler.running:
+                    answer = yield suggestion
+                    self._asked[task.key] = answer
+
+        def _look_for_progress(self, worker: Any) -> None:
+            """Forget who was asked when nothing has arrived for a while, each time a longer one."""
+            held = worker.has_what if worker is not None else ()
+            left = sum(len(task.who_has or ()) < 2 for task in held)
+            now = time.monotonic()
+            if left != self._left:
+                self._left, self._progress_at = left, now
+            elif now - self._progress_at > self._patience:
+                self._asked.clear()
+                self._progress_at = now
+                self._patience *= 2
+
+    return PatientRetireWorker

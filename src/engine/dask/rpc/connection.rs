@@ -17,7 +17,7 @@ use super::{Awaited, CodecError, DaskAddress, RpcError, Transport, codec};
 /// Largest message accepted, in bytes: about four times the identity of 10,000 workers.
 pub const MESSAGE_LIMIT: u64 = 32 << 20;
 /// Largest handshake accepted, in bytes.
-const HELLO_LIMIT: u64 = 64 << 10;
+pub(super) const HELLO_LIMIT: u64 = 64 << 10;
 /// After how long a peer is taken for dead whose machine acknowledges nothing; Dask's own `timeouts.tcp`.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
 /// Silence before the first probe, and between probes; with [`PROBES`] they add up to [`DEAD_AFTER`].

@@ -1,6 +1,7 @@
 //! Dask's RPC, as far as a controller needs it: framed msgpack over TCP or mutual TLS, calls strictly in turn.
 //!
-//! `codec` knows bytes, `connection` one connection, `scheduler` the operations that a scheduler answers.
+//! `codec` knows bytes, `connection` one connection, `scheduler` the operations that a scheduler answers; `nanny` what a
+//! nanny is asked, `server` the connection to one.
 
 mod address;
 mod codec;
@@ -8,7 +9,9 @@ mod connection;
 mod error;
 #[cfg(test)]
 mod fake;
+mod nanny;
 mod scheduler;
+mod server;
 mod status;
 mod stock;
 
@@ -16,7 +19,9 @@ pub use address::{AddressError, DaskAddress, Transport};
 pub use codec::{CodecError, MAX_DEPTH, MAX_FRAMES, MAX_VALUES};
 pub use connection::{Bounds, Connection, Credentials, MESSAGE_LIMIT, Target};
 pub use error::{Awaited, RpcError};
+pub use nanny::{NannyAnswer, NannyWish};
 pub use scheduler::{
     RegisteredWorker, RetireMode, SchedulerClient, SchedulerIdentity, SoftwareVersions, WorkerActivity,
 };
+pub use server::serve_nanny;
 pub use status::{MAX_WAIT, Ranking, STATUS_PROTOCOL, StatusQuestion};

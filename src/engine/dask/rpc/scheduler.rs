@@ -114,6 +114,14 @@ impl SchedulerClient {
         Ok(SoftwareVersions { python: wire.host.python, packages: wire.packages })
     }
 
+    /// Keys of the tasks that `worker` runs or will run, as Dask prints them. An error if the
+    /// scheduler does not know it.
+    pub async fn assigned_tasks(&mut self, worker: &NodeName) -> Result<Vec<String>, RpcError> {
+        let arguments = vec![("workers", Value::Array(vec![worker.as_str().into()]))];
+        let tasks: BTreeMap<String, Vec<Value>> = self.ask("processing", arguments).await?;
+        Ok(tasks.values().flatten().map(key_text).collect())
+    }
+
     /// All workers, from the one whose end costs least to the one whose end costs most.
     pub async fn workers_to_close_ranked(&mut self) -> Result<Vec<NodeName>, RpcError> {
         let arguments = vec![("n", ALL_WORKERS.into()), ("attribute", "name".into())];
@@ -166,6 +174,18 @@ impl SchedulerClient {
     /// The error for a reply that makes no sense.
     pub(super) fn odd_reply(&self, op: &str, problem: impl Into<String>) -> RpcError {
         RpcError::Reply { peer: self.connection.peer().clone(), op: op.to_owned(), problem: problem.into() }
+    }
+}
+
+/// A task's key: a text, or a tuple of a text and numbers.
+fn key_text(key: &Value) -> String {
+    match key {
+        Value::String(text) => text.as_str().unwrap_or_default().to_owned(),
+        Value::Array(parts) => {
+            let parts: Vec<String> = parts.iter().map(key_text).collect();
+            format!("({})", parts.join(", "))
+        }
+        other => other.to_string(),
     }
 }
 

@@ -15,11 +15,11 @@ use super::{
         record::HostRecord,
         variables,
     },
+    node::Admission,
     protocol::{Claim, HostFailure, NodeLaunch},
-    state::Admission,
 };
 use crate::{
-    model::{NodeName, Role},
+    model::{ClusterUid, NodeName, Origin, Role},
     provider::ErrorKind,
 };
 
@@ -57,10 +57,18 @@ impl Claimed {
         Ok(Self { claim, state, lock_path, _lock: lock })
     }
 
-    /// What the fork server is to be told of a node; makes the node's directory.
+    /// What it is.
+    pub fn uid(&self) -> &ClusterUid {
+        &self.claim.cluster.uid
+    }
+
+    /// What the fork server is to be told of a node, whose nanny listens at `nanny`; makes the node's
+    /// directory.
     pub fn admission(
         &self,
         launch: NodeLaunch,
+        nanny: Option<&str>,
+        origin: Origin,
         record: &mut HostRecord,
         host: &HostPaths,
     ) -> Result<Admission, HostFailure> {
@@ -73,13 +81,14 @@ impl Claimed {
             &claim.cluster.uid,
         )
         .map_err(|missing| HostFailure::new(ErrorKind::Invalid, missing.to_string()))?;
-        let (mut arguments, mut config) = (launch.arguments, launch.config);
+        let (mut arguments, mut config) = (launch.arguments.clone(), launch.config.clone());
         let scratch = self.scratch(&name, config.get(TEMPORARY_DIRECTORY), record, host)?;
         config.insert(TEMPORARY_DIRECTORY.to_owned(), json!(scratch));
         let role = match launch.id.role() {
             Role::Scheduler => "scheduler",
             Role::Worker => {
                 arguments.insert("local_directory".to_owned(), json!(scratch));
+                arguments.insert("nanny".to_owned(), json!(nanny));
                 "worker"
             }
         };
@@ -97,7 +106,7 @@ impl Claimed {
         });
         let mut command = command.to_string().into_bytes();
         command.push(b'\n');
-        Ok(Admission { id: launch.id, template: launch.template, command })
+        Ok(Admission { launch, origin, command })
     }
 
     /// Makes the directory in which a node may spill, where its configuration or else the caller wants

@@ -87,6 +87,22 @@ pub enum Event {
         /// Why not.
         reason: Option<String>,
     },
+    /// A worker is registered with its scheduler.
+    Registered {
+        /// Which.
+        node: NodeName,
+    },
+    /// What a worker may use, for whoever poses as its nanny.
+    Memory {
+        /// Which.
+        node: NodeName,
+        /// In bytes.
+        limit: u64,
+        /// The part of the limit beyond which it is to be killed.
+        terminate: f64,
+        /// Seconds between two looks.
+        interval: f64,
+    },
     /// A node could not start.
     Failed {
         /// Which.

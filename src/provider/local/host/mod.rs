@@ -5,13 +5,19 @@
 
 mod claimed;
 mod connections;
+mod ending;
 mod fork_server;
 mod fork_servers;
+mod memory;
+mod nannies;
+mod node;
 mod node_logs;
 pub mod protocol;
+mod restarts;
 mod run;
 mod service;
 mod startup;
 mod state;
+mod wishes;
 
 pub use run::{HostArguments, HostError, run_host};

@@ -12,10 +12,11 @@ use serde_json::Value;
 
 use crate::{
     model::{
-        BootId, CallerEnvironment, ClusterKey, MachineId, NodeId, NodeName, Role, SoftwareVersions,
+        BootId, CallerEnvironment, ClusterKey, MachineId, NodeId, NodeName, Origin, Role, SoftwareVersions,
         TemplateHash,
     },
     provider::{ErrorKind, Stop},
+    security::{Identity, PrivateKeyPem},
 };
 
 use super::super::paths::HostId;
@@ -219,6 +220,14 @@ pub struct Tls {
     pub key: String,
 }
 
+impl Tls {
+    /// The same, for connections of our own.
+    pub fn identity(&self) -> Identity {
+        let key = PrivateKeyPem::new(self.key.clone());
+        Identity { ca: self.ca.clone(), cert: self.cert.clone(), key }
+    }
+}
+
 /// A node that was not started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -263,6 +272,9 @@ pub struct HostNode {
     pub pid: Option<i32>,
     /// Whether it runs.
     pub state: HostNodeState,
+    /// Who had it started.
+    #[serde(default)]
+    pub origin: Origin,
     /// Where it listens, once it does.
     pub address: Option<String>,
     /// The port of its dashboard, once that is served.

@@ -105,7 +105,9 @@ impl HostError {
 /// # Errors
 /// When it does not come up; its starter was told on standard output.
 pub fn run_host(arguments: &HostArguments) -> Result<(), HostError> {
-    let started = startup::start(arguments).and_then(|started| {
+    let closed = super::super::os::close_inherited()
+        .map_err(|error| HostError::io("close what is open in", Path::new("/proc/self/fd"), &error));
+    let started = closed.and_then(|()| startup::start(arguments)).and_then(|started| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -146,7 +148,10 @@ async fn serve(started: Started) -> Result<(), HostError> {
         .map_err(|error| HostError::io("listen on", &socket, &error))?;
     let (inputs, mut input) = mpsc::channel(64);
     let (events, mut event) = mpsc::channel(1024);
-    let channels = Channels { connections: Connections::new(inputs), events };
+    let (wishes, mut wish) = mpsc::channel(64);
+    let (condemned, mut verdict) = mpsc::channel(64);
+    let connections = Connections::new(inputs);
+    let channels = Channels { connections, events, wishes, condemned };
     let mut service = Service::new(started.own, started.fork_server, channels, Instant::now());
     service.start_fork_server();
     loop {
@@ -162,6 +167,8 @@ async fn serve(started: Started) -> Result<(), HostError> {
             },
             Some(input) = input.recv() => service.input(input),
             Some(event) = event.recv() => service.event(event),
+            Some(wanted) = wish.recv() => service.wish(wanted),
+            Some(condemned) = verdict.recv() => service.condemn(condemned),
             _ = child.recv() => service.reap(),
             _ = hangup.recv() => {
                 match startup::listen(&socket).map(UnixListener::from_std) {

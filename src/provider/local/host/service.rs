@@ -1,33 +1,39 @@
 //! What a host does about each thing that happens.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use rustix::process::Signal;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{net::UnixStream, sync::mpsc, time::Instant};
 
 use super::{
-    super::os::{self, ExitStatus, ProcessId, Reaped},
+    super::os::ProcessId,
     claimed::Claimed,
     connections::{ConnectionId, Connections, Input},
+    ending::do_deed,
     fork_server::{Event, ForkServerPlan, FromForkServer},
-    fork_servers::{ForkServerEnd, ForkServers},
+    fork_servers::ForkServers,
+    memory::{Condemned, MemoryWatch},
+    nannies::{Nannies, Wished, needs_nanny},
+    node::{Admission, Budget},
     node_logs,
     protocol::{
         Answer, Claim, FromHost, Hello, HostFailure, HowToStop, NodeLaunch, PROTOCOL, Readiness, Refusal,
         Request, RequestLine,
     },
-    run::{HostError, wall_clock},
+    run::wall_clock,
     startup::Own,
-    state::{Admission, Deed, End, Nodes},
+    state::Nodes,
+    wishes::Waiters,
 };
-use crate::{model::NodeName, provider::ErrorKind};
+use crate::{
+    model::{NodeName, Origin},
+    provider::ErrorKind,
+};
 
 /// How often the length of logs is looked at while nodes live.
 const LOG_CHECK: Duration = Duration::from_secs(10);
-/// Lines of its log that are kept with a node that ended.
-const LAST_LINES: usize = 20;
+
 /// What comes after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -43,18 +49,25 @@ pub struct Channels {
     pub connections: Connections,
     /// From fork servers.
     pub events: mpsc::Sender<FromForkServer>,
+    /// From those who take the host for a nanny.
+    pub wishes: mpsc::Sender<Wished>,
+    /// Of workers that are beyond their memory.
+    pub condemned: mpsc::Sender<Condemned>,
 }
 
 /// A host's whole state.
 pub struct Service {
-    own: Own,
-    claimed: Option<Claimed>,
-    nodes: Nodes,
+    pub(super) own: Own,
+    pub(super) claimed: Option<Claimed>,
+    pub(super) nodes: Nodes,
+    pub(super) nannies: Nannies,
+    pub(super) waiters: Waiters,
+    pub(super) memory: MemoryWatch,
     told_revision: u64,
     connections: Connections,
     /// Who waits for readiness, with the request's number.
     waiting: Vec<(ConnectionId, u64)>,
-    fork_servers: ForkServers,
+    pub(super) fork_servers: ForkServers,
     lonely_since: Option<Instant>,
     next_log_check: Option<Instant>,
 }
@@ -66,6 +79,9 @@ impl Service {
             own,
             claimed: None,
             nodes: Nodes::default(),
+            nannies: Nannies::new(channels.wishes),
+            waiters: Waiters::default(),
+            memory: MemoryWatch::new(channels.condemned),
             told_revision: 0,
             connections: channels.connections,
             waiting: Vec::new(),
@@ -171,7 +187,7 @@ impl Service {
             if self.nodes.knows(&node) {
                 continue;
             }
-            match self.admission(launch) {
+            match self.admission(launch, Origin::Planned) {
                 Ok(admission) => self.nodes.admit(admission),
                 Err(failure) => refusals.push(Refusal { node, failure }),
             }
@@ -179,14 +195,19 @@ impl Service {
         refusals
     }
 
-    fn admission(&mut self, launch: NodeLaunch) -> Result<Admission, HostFailure> {
+    /// What is needed to start a node, its nanny included.
+    pub(super) fn admission(&mut self, launch: NodeLaunch, origin: Origin) -> Result<Admission, HostFailure> {
         let Some(claimed) = &self.claimed else {
             return Err(HostFailure::new(
                 ErrorKind::Conflict,
                 format!("host {} is a spare", self.own.record.id),
             ));
         };
-        claimed.admission(launch, &mut self.own.record, &self.own.paths)
+        let mut nanny = None;
+        if needs_nanny(&launch) {
+            nanny = Some(self.nannies.open(&launch.id.name(), claimed.uid(), launch.tls.as_ref())?);
+        }
+        claimed.admission(launch, nanny.as_deref(), origin, &mut self.own.record, &self.own.paths)
     }
 
     fn remove(&mut self, nodes: &[NodeName], how: HowToStop) {
@@ -237,47 +258,14 @@ impl Service {
                 tracing::info!(%node, reason, "has no dashboard");
                 self.nodes.without_dashboard(&node);
             }
+            Event::Memory { node, limit, terminate, interval } => {
+                self.nodes.set_budget(&node, Budget::new(limit, terminate, interval));
+            }
+            Event::Registered { node } => self.waiters.registered(&node),
             Event::Failed { node, error } => self.nodes.failed(&node, error),
             Event::Ready { .. } | Event::Unusable { .. } | Event::Dashboard { .. } | Event::Unknown => {}
         }
         Next::GoOn
-    }
-
-    /// Takes note of every child that has ended.
-    pub fn reap(&mut self) -> Next {
-        let ended: Vec<ProcessId> = self
-            .nodes
-            .running()
-            .map(|(_, process)| process)
-            .filter(|process| os::has_ended(*process))
-            .collect();
-        for process in ended {
-            // What its tasks have left behind; before the number of the group is free for others.
-            process.kill_group();
-        }
-        while let Reaped::Child(pid, status) = os::reap() {
-            self.child_ended(pid, status);
-        }
-        Next::GoOn
-    }
-
-    fn child_ended(&mut self, pid: i32, status: ExitStatus) {
-        if let Some(ForkServerEnd { generation, how }) =
-            self.fork_servers.child_ended(pid, status, &self.own.paths.log, Instant::now())
-        {
-            tracing::warn!(generation, "the fork server {how}");
-            let reason = format!("the fork server {how} before it started this");
-            self.nodes.fork_server_lost(generation, &reason, wall_clock());
-            return;
-        }
-        let end = End { at: wall_clock(), code: status.code, signal: status.signal };
-        let Some(name) = self.nodes.ended(pid, end) else { return };
-        if let Some(claimed) = &self.claimed {
-            self.nodes.set_last_log(&name, node_logs::last_lines(&claimed.log(&name), LAST_LINES));
-        }
-        for root in &self.own.record.scratch {
-            remove_in_background(root.join(name.as_str()));
-        }
     }
 
     /// When there is something to do though nothing happened.
@@ -286,6 +274,7 @@ impl Service {
             self.nodes.next_deadline().map(Instant::from_std),
             self.lonely_since.filter(|_| self.claimed.is_none()).map(|since| since + self.own.spare_life),
             self.next_log_check,
+            self.memory.next_look(),
             self.fork_servers.restart_at(),
         ]
         .into_iter()
@@ -301,6 +290,7 @@ impl Service {
             tracing::info!("no controller wants this spare");
             return Next::End;
         }
+        self.look_at_memory(now);
         for deed in self.nodes.overdue(now.into_std()) {
             do_deed(deed);
         }
@@ -341,10 +331,12 @@ impl Service {
         }
         if self.told_revision != self.nodes.revision() {
             self.told_revision = self.nodes.revision();
+            self.nannies.retain(|node| self.nodes.is_alive(node));
             self.connections.tell(&FromHost::Changed);
         }
         let now = Instant::now();
         self.lonely_since = if self.connections.is_served() { None } else { self.lonely_since.or(Some(now)) };
+        self.plan_memory_look(now);
         self.next_log_check =
             if self.nodes.any_alive() { self.next_log_check.or(Some(now + LOG_CHECK)) } else { None };
     }
@@ -353,57 +345,6 @@ impl Service {
     pub async fn close_connections(&mut self) {
         self.connections.close_all().await;
     }
-
-    /// Ends every process below this one that can be seen now. Returns whether none is left.
-    pub fn kill_all(&mut self) -> bool {
-        self.fork_servers.kill();
-        for (_, process) in self.nodes.running() {
-            process.kill_group();
-        }
-        for child in os::children() {
-            // One that has ended meanwhile is what was wanted.
-            let _gone = child.signal(Signal::KILL);
-        }
-        loop {
-            match os::reap() {
-                Reaped::Child(pid, status) => {
-                    let end = End { at: wall_clock(), code: status.code, signal: status.signal };
-                    self.nodes.ended(pid, end);
-                }
-                Reaped::Nothing => return false,
-                Reaped::NoChildren => return true,
-            }
-        }
-    }
-
-    /// Removes all files, its own directory last; the lock is let go with the process.
-    pub fn clean_up(self) -> Result<(), HostError> {
-        if let Some(claimed) = self.claimed {
-            claimed
-                .release(&self.own.record)
-                .map_err(|error| HostError::io("let go of", &self.own.paths.directory, &error))?;
-        }
-        let directory = &self.own.paths.directory;
-        os::remove_all(directory).map_err(|error| HostError::io("remove", directory, &error))
-    }
-}
-
-fn do_deed(deed: Deed) {
-    match deed {
-        Deed::Kill(process) => {
-            process.kill_group();
-            // A process that has not yet made its own group.
-            let _gone = process.signal(Signal::KILL);
-        }
-        Deed::Terminate(process) => {
-            let _gone = process.signal(Signal::TERM);
-        }
-    }
-}
-
-/// Spilled data may be much; nothing waits for its removal, and what is left goes with the cluster.
-fn remove_in_background(path: PathBuf) {
-    tokio::task::spawn_blocking(move || os::remove_all(&path));
 }
 
 fn done(value: &impl Serialize) -> Answer {

@@ -109,6 +109,8 @@ pub fn listen(path: &Path) -> Result<UnixListener, HostError> {
     if let Some(directory) = path.parent() {
         os::private_directory(directory)
             .map_err(|error| HostError::io("make the directory", directory, &error))?;
+        // Whoever owns it could put another socket in the place of this one, and be told keys.
+        os::check_private(directory).map_err(|error| HostError::io("listen in", directory, &error))?;
     }
     os::remove_all(path).map_err(|error| HostError::io("remove the old", path, &error))?;
     let listener = UnixListener::bind(path).map_err(|error| HostError::io("listen on", path, &error))?;
@@ -131,4 +133,27 @@ pub fn detach(log: &Path) -> Result<(), HostError> {
         .and_then(|()| rustix::stdio::dup2_stdout(&file))
         .and_then(|()| rustix::stdio::dup2_stderr(&file))
         .map_err(|error| failed(&error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_does_not_listen_where_others_may_put_a_socket() {
+        let place = tempfile::tempdir().unwrap();
+        let (own, open) = (place.path().join("own"), place.path().join("open"));
+        listen(&own.join("h.sock")).unwrap();
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        let error = listen(&open.join("h.sock")).unwrap_err();
+        assert!(error.to_string().ends_with("open: others may enter it"), "{error}");
+        fs::set_permissions(&open, Permissions::from_mode(0o700)).unwrap();
+        if std::os::unix::fs::chown(&open, Some(65_534), None).is_err() {
+            eprintln!("SKIPPED: only root can make a directory of somebody else");
+            return;
+        }
+        let error = listen(&open.join("h.sock")).unwrap_err();
+        assert!(error.to_string().ends_with("open: it belongs to another user"), "{error}");
+    }
 }

@@ -8,44 +8,17 @@ use std::{
 use jiff::Timestamp;
 
 use super::super::os::ProcessId;
-use super::protocol::{HostNode, HostNodeState, HowToStop};
-use crate::model::{NodeId, NodeName, TemplateHash};
+use super::{
+    node::{Admission, Deed, End, Node, Order, Phase},
+    protocol::{HostNode, HowToStop},
+};
+use crate::model::NodeName;
 
 /// What a node may take beyond its grace before it is ended: the worker ends itself at the grace.
 const GRACE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Ends of processes nobody knows (yet) that are remembered: a node may end before its `forked` is read.
 const UNCLAIMED_ENDS: usize = 256;
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// When.
-    pub at: Timestamp,
-    /// The exit code, unless a signal ended it.
-    pub code: Option<i32>,
-    /// The signal.
-    pub signal: Option<i32>,
-}
-
-/// A node that is to be started.
-pub struct Admission {
-    /// Who it is.
-    pub id: NodeId,
-    /// What it is made from.
-    pub template: TemplateHash,
-    /// What the fork server is told, one line.
-    pub command: Vec<u8>,
-}
-
-/// What is to be done to a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// Ask the node to end.
-    Terminate(ProcessId),
-    /// End the node and all of its process group.
-    Kill(ProcessId),
-}
 
 /// The nodes of a host.
 #[derive(Default)]
@@ -58,36 +31,6 @@ pub struct Nodes {
     revision: u64,
 }
 
-struct Node {
-    id: NodeId,
-    template: TemplateHash,
-    phase: Phase,
-    /// Set once somebody ordered the node's end.
-    ordered: Option<Order>,
-    address: Option<String>,
-    dashboard_port: Option<u16>,
-    failure: Option<String>,
-    last_log: Vec<String>,
-}
-
-#[derive(Clone, Copy)]
-enum Phase {
-    /// In the queue.
-    Queued,
-    /// The fork server of this generation was told.
-    Sent(u32),
-    Running(ProcessId),
-    Ended(End),
-}
-
-#[derive(Clone, Copy)]
-enum Order {
-    /// It has until then.
-    Until(Instant),
-    /// It was killed.
-    Killed,
-}
-
 impl Nodes {
     /// Rises with everything that [`Nodes::observe`] would show.
     pub fn revision(&self) -> u64 {
@@ -96,7 +39,12 @@ impl Nodes {
 
     /// Whether any process of a node runs, or will.
     pub fn any_alive(&self) -> bool {
-        self.by_name.values().any(|node| !matches!(node.phase, Phase::Ended(_)))
+        self.by_name.values().any(|node| !node.has_ended())
+    }
+
+    /// Whether a node's process runs, or will.
+    pub fn is_alive(&self, name: &NodeName) -> bool {
+        self.by_name.get(name).is_some_and(|node| !node.has_ended())
     }
 
     /// Whether this name was ever started.
@@ -104,25 +52,33 @@ impl Nodes {
         self.started.contains(name)
     }
 
+    pub(super) fn get(&self, name: &NodeName) -> Option<&Node> {
+        self.by_name.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &NodeName) -> Option<&mut Node> {
+        self.by_name.get_mut(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeName, &Node)> {
+        self.by_name.iter()
+    }
+
+    /// Forgets a node that has ended: its successor was taken in.
+    pub fn forget(&mut self, name: &NodeName) {
+        self.by_name.remove(name);
+        self.revision += 1;
+    }
+
     /// Takes a node in, to be started as soon as there is a fork server. A name that was ever known is
     /// left as it is.
     pub fn admit(&mut self, admission: Admission) {
-        let Admission { id, template, command } = admission;
-        let name = id.name();
+        let Admission { launch, origin, command } = admission;
+        let name = launch.id.name();
         if !self.started.insert(name.clone()) {
             return;
         }
-        let node = Node {
-            id,
-            template,
-            phase: Phase::Queued,
-            ordered: None,
-            address: None,
-            dashboard_port: None,
-            failure: None,
-            last_log: Vec::new(),
-        };
-        self.by_name.insert(name.clone(), node);
+        self.by_name.insert(name.clone(), Node::new(launch, origin));
         self.queue.push_back((name, command));
         self.revision += 1;
     }
@@ -177,7 +133,7 @@ impl Nodes {
             // Removed, or given up with its fork server, while it was being forked.
             return Some(Deed::Kill(process));
         };
-        if matches!(node.phase, Phase::Ended(_)) {
+        if node.has_ended() {
             return Some(Deed::Kill(process));
         }
         self.revision += 1;
@@ -186,7 +142,7 @@ impl Nodes {
             Some(end) if !alive => Phase::Ended(end),
             _ => Phase::Running(process),
         };
-        if matches!(node.phase, Phase::Ended(_)) {
+        if node.has_ended() {
             self.forget_ended(name);
             return None;
         }
@@ -220,10 +176,7 @@ impl Nodes {
 
     /// Processes of nodes, by name.
     pub fn running(&self) -> impl Iterator<Item = (&NodeName, ProcessId)> {
-        self.by_name.iter().filter_map(|(name, node)| match node.phase {
-            Phase::Running(process) => Some((name, process)),
-            _ => None,
-        })
+        self.by_name.iter().filter_map(|(name, node)| Some((name, node.process()?)))
     }
 
     /// Names of all nodes that are shown.
@@ -329,146 +282,6 @@ impl Nodes {
     }
 }
 
-impl Node {
-    fn show(&self, waiting_for: &str) -> HostNode {
-        let state = match (self.phase, self.ordered) {
-            (Phase::Ended(end), _) => HostNodeState::Ended {
-                at: end.at,
-                code: end.code,
-                signal: end.signal,
-                reason: self.failure.clone(),
-            },
-            (_, Some(_)) => HostNodeState::Ending,
-            (Phase::Queued | Phase::Sent(_), None) => HostNodeState::Waiting(waiting_for.to_owned()),
-            (Phase::Running(_), None) => HostNodeState::Running,
-        };
-        HostNode {
-            id: self.id.clone(),
-            template: self.template.clone(),
-            pid: match self.phase {
-                Phase::Running(process) => Some(process.pid),
-                _ => None,
-            },
-            state,
-            address: self.address.clone(),
-            dashboard_port: self.dashboard_port,
-            last_log: self.last_log.clone(),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Incarnation, Slot};
-
-    fn admission(slot: u32) -> Admission {
-        let id = NodeId {
-            cluster: "demo".parse().unwrap(),
-            group: "workers".parse().unwrap(),
-            slot: Slot(slot),
-            incarnation: Incarnation(0),
-        };
-        Admission { id, template: TemplateHash::new("t"), command: vec![b'{'] }
-    }
-
-    fn process(pid: i32) -> ProcessId {
-        ProcessId { pid, start_time: 1 }
-    }
-
-    fn end() -> End {
-        End { at: Timestamp::UNIX_EPOCH, code: Some(0), signal: None }
-    }
-
-    fn states(nodes: &Nodes) -> Vec<HostNodeState> {
-        nodes.observe("it waits").into_iter().map(|node| node.state).collect()
-    }
-
-    /// Nodes with one that runs as pid 7.
-    fn one_running() -> (Nodes, NodeName) {
-        let (mut nodes, name) = (Nodes::default(), admission(0).id.name());
-        nodes.admit(admission(0));
-        assert!(nodes.next_to_send(1).is_some());
-        assert_eq!(nodes.forked(&name, process(7), true), None);
-        assert_eq!(states(&nodes), [HostNodeState::Running]);
-        (nodes, name)
-    }
-
-    #[test]
-    fn a_name_is_started_once_even_after_its_node_was_removed() {
-        let (mut nodes, name) = one_running();
-        nodes.admit(admission(0));
-        assert!(nodes.next_to_send(1).is_none());
-        assert_eq!(nodes.remove(&name, HowToStop::Now, Instant::now()), Some(Deed::Kill(process(7))));
-        assert_eq!(states(&nodes), [HostNodeState::Ending]);
-        assert_eq!(nodes.ended(7, end()), Some(name));
-        assert_eq!(states(&nodes), []);
-        nodes.admit(admission(0));
-        assert!(nodes.next_to_send(1).is_none());
-        assert_eq!(states(&nodes), []);
-    }
-
-    #[test]
-    fn a_node_that_is_stopped_gently_is_ended_when_its_time_is_over() {
-        let (mut nodes, name) = one_running();
-        let now = Instant::now();
-        let gently = HowToStop::Gently { grace: Duration::from_secs(25) };
-        assert_eq!(nodes.remove(&name, gently, now), Some(Deed::Terminate(process(7))));
-        let due = now + Duration::from_secs(30);
-        assert_eq!(nodes.next_deadline(), Some(due));
-        // Asked again: not told again, and no more time.
-        assert_eq!(nodes.remove(&name, gently, now + Duration::from_secs(9)), None);
-        assert_eq!(nodes.overdue(now + Duration::from_millis(29_999)), []);
-        assert_eq!(nodes.overdue(due), [Deed::Kill(process(7))]);
-        assert_eq!(nodes.overdue(due), []);
-        assert_eq!(nodes.next_deadline(), None);
-    }
-
-    #[test]
-    fn a_node_that_is_removed_while_it_is_forked_is_ended_at_its_first_sign() {
-        let (mut nodes, name) = (Nodes::default(), admission(0).id.name());
-        nodes.admit(admission(0));
-        nodes.next_to_send(1);
-        assert_eq!(nodes.remove(&name, HowToStop::Now, Instant::now()), None);
-        assert_eq!(nodes.forked(&name, process(7), true), Some(Deed::Kill(process(7))));
-        nodes.ended(7, end());
-        assert_eq!(states(&nodes), []);
-    }
-
-    #[test]
-    fn an_end_that_is_seen_before_the_start_counts_unless_the_pid_is_in_use_again() {
-        for (alive, expected) in [
-            (
-                false,
-                HostNodeState::Ended { at: Timestamp::UNIX_EPOCH, code: Some(0), signal: None, reason: None },
-            ),
-            (true, HostNodeState::Running),
-        ] {
-            let (mut nodes, name) = (Nodes::default(), admission(0).id.name());
-            nodes.admit(admission(0));
-            nodes.next_to_send(1);
-            assert_eq!(nodes.ended(7, end()), None);
-            nodes.forked(&name, process(7), alive);
-            assert_eq!(states(&nodes), [expected]);
-        }
-    }
-
-    #[test]
-    fn what_a_lost_fork_server_did_not_start_ends_and_what_it_started_late_is_killed() {
-        let (mut nodes, _) = one_running();
-        nodes.admit(admission(1));
-        nodes.next_to_send(1);
-        nodes.admit(admission(2));
-        nodes.fork_server_lost(1, "it is gone", Timestamp::UNIX_EPOCH);
-        let seen = states(&nodes);
-        assert_eq!(seen.first(), Some(&HostNodeState::Running));
-        assert!(
-            matches!(&seen[1], HostNodeState::Ended { reason: Some(why), .. } if why == "it is gone"),
-            "{seen:?}"
-        );
-        assert_eq!(seen.get(2), Some(&HostNodeState::Waiting("it waits".to_owned())));
-        let late = admission(1).id.name();
-        assert_eq!(nodes.forked(&late, process(9), true), Some(Deed::Kill(process(9))));
-        assert!(nodes.next_to_send(2).is_some());
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

@@ -75,7 +75,9 @@ impl Fixture {
 
     /// The names in the directory of the clusters.
     pub(super) fn folders(&self) -> Vec<String> {
-        names(self.state.path().join("clusters"))
+        let mut names = names(self.state.path().join("clusters"));
+        names.retain(|name| name != ".since");
+        names
     }
 
     pub(super) async fn records(&self) -> Vec<Result<ClusterRecord, Unreadable>> {

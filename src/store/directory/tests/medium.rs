@@ -187,7 +187,7 @@ async fn a_full_disk_is_said_and_leaves_everything_as_it_was() {
     assert_eq!(fs::read(state.join("clusters/demo/events.jsonl")).unwrap(), history);
     let secret = store.secret(&first.key(), SecretName::ClientKey).await.unwrap();
     assert_eq!(secret.as_deref(), Some("old"));
-    assert_eq!(names(state.join("clusters")), ["demo"]);
+    assert_eq!(names(state.join("clusters")), [".since", "demo"]);
     assert_eq!(names(state.join("clusters/demo")), ["events.jsonl", "logs", "record.json", "tls"]);
     assert_eq!(names(state.join("clusters/demo/tls")), ["client-key.pem"]);
 

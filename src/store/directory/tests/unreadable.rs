@@ -20,6 +20,20 @@ async fn refused(it: &Fixture) -> Unreadable {
 }
 
 #[tokio::test]
+async fn records_that_are_known_are_not_read_to_find_those_that_cannot_be_used() {
+    let it = fixture();
+    it.store.create(&record("good", 7)).await.unwrap();
+    put(&it, "bad", "{");
+    put(&it, "known", "{");
+    let known = ["good", "known", "vanished"].map(|name| name.parse().unwrap());
+    let strangers = it.store.strangers(&known.into()).await.unwrap();
+    let names: Vec<_> =
+        strangers.found.iter().map(|found| found.as_ref().unwrap_err().name.as_str()).collect();
+    assert_eq!(names, ["bad"]);
+    assert_eq!(strangers.gone, ["vanished".parse().unwrap()].into());
+}
+
+#[tokio::test]
 async fn a_record_that_cannot_be_used_is_reported_beside_the_others_and_never_overwritten() {
     let newer = text_of("bad").replace(r#""format":1"#, r#""format":2"#);
     let cases = [

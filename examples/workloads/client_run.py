@@ -1,0 +1,28 @@
+"""Client.run: a function on every worker, outside of the task graph.
+
+Run it with `crewcall run demo -- python examples/workloads/client_run.py`, or give a scheduler's address.
+"""
+
+import os
+import sys
+
+from dask.distributed import Client, Scheduler, Worker
+
+
+def threads(dask_worker: Worker) -> int:
+    """How many threads a worker runs tasks with."""
+    return int(dask_worker.state.nthreads)
+
+
+def known(dask_scheduler: Scheduler) -> list[str]:
+    """Workers that the scheduler knows."""
+    return sorted(dask_scheduler.workers)
+
+
+if __name__ == "__main__":
+    with Client(*sys.argv[1:]) as client:
+        processes = client.run(os.getpid)
+        assert len(set(processes.values())) == len(processes), "one process each"
+        assert client.run(threads) == client.nthreads()
+        assert client.run_on_scheduler(known) == sorted(processes)
+        print(f"{len(processes)} workers answered, and the scheduler knows them all")

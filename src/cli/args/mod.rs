@@ -1,0 +1,19 @@
+//! The command line as types; their comments are the manual.
+
+mod changing;
+mod formats;
+mod own;
+mod reading;
+mod verbs;
+
+pub use changing::{CallerArguments, CreateArguments, DeleteArguments, GcArguments, ScaleArguments};
+pub use formats::{DataFormat, EventFormat, OutputFormat, ReportFormat, ShellFormat};
+pub use own::{
+    CompletionsArguments, ControllerArguments, ControllerLogsArguments, ControllerStatusArguments,
+    ControllerVerb, GenerateArguments, ManArguments,
+};
+pub use reading::{
+    DashboardArguments, DoctorArguments, EnvArguments, EventsArguments, GetArguments, ListArguments,
+    LogsArguments, NameArguments, RunArguments,
+};
+pub use verbs::{Arguments, ColorWhen, GlobalArguments, Verb};

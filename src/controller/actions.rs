@@ -1,0 +1,117 @@
+//! From what a plan asks for to the calls that do it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Reconciler, failpoint::failpoint, identities::Identities, operations::Finished};
+use crate::{
+    model::{ClusterRecord, ErrorKind, NodeName, Role},
+    plan::{Action, PlannedNode},
+    provider::{AnchorRequest, NodeRequest, NodesRequest, ProviderError},
+    spec::GroupName,
+};
+
+impl Reconciler {
+    /// Makes the call that an action asks for; its end is noted by the loop.
+    pub(super) fn begin(&mut self, record: &ClusterRecord, action: Action) {
+        let provider = self.tools.provider.clone();
+        let cluster = self.cell.key().clone();
+        match action {
+            Action::EnsureAnchor => {
+                let request = AnchorRequest {
+                    cluster,
+                    interpreter: record.wanted.interpreter.clone(),
+                    context: record.wanted.context.clone(),
+                    environment: self.cell.environment().unwrap_or_default(),
+                };
+                self.running.spawn(async move {
+                    failpoint("anchor.before-call");
+                    let result = provider.ensure_anchor(&request).await;
+                    failpoint("anchor.after-call");
+                    Finished::Anchor(result)
+                });
+            }
+            Action::Launch { group, role, nodes, scheduler } => {
+                self.begin_launch(record, &group, role, nodes, scheduler.as_deref());
+            }
+            Action::Drain { nodes } => self.begin_drain(record, nodes),
+            Action::Remove { nodes, how } => {
+                self.running.spawn(async move {
+                    failpoint("remove.before-call");
+                    let result = provider.remove_nodes(&cluster, &nodes, how).await;
+                    failpoint("remove.after-call");
+                    Finished::Remove { nodes, result }
+                });
+            }
+            Action::RemoveAnchor => {
+                self.running.spawn(async move {
+                    failpoint("remove-anchor.before-call");
+                    let result = provider.remove_anchor(&cluster).await;
+                    failpoint("remove-anchor.after-call");
+                    Finished::RemoveAnchor(result)
+                });
+            }
+        }
+    }
+
+    fn begin_launch(
+        &mut self,
+        record: &ClusterRecord,
+        group: &GroupName,
+        role: Role,
+        nodes: Vec<PlannedNode>,
+        scheduler: Option<&str>,
+    ) {
+        let (provider, engine, store) =
+            (self.tools.provider.clone(), self.tools.engine.clone(), self.tools.store.clone());
+        let document = &record.wanted.document;
+        let launches = nodes.iter().map(|node| match scheduler {
+            Some(scheduler) => engine.worker_launch(document, &node.id, group, scheduler),
+            None => engine.scheduler_launch(document, &node.id),
+        });
+        let launches: Vec<_> = launches.map(Arc::new).collect();
+        let cluster = self.cell.key().clone();
+        let (tls, lifetime, now) = (document.spec.tls, document.spec.max_lifetime(), self.tools.clock.now());
+        let kept = self.identities.clone();
+        self.running.spawn(async move {
+            let names = nodes.iter().map(|node| node.id.name()).collect();
+            let identities = match kept {
+                _ if !tls => Ok(None),
+                Some(kept) => Ok(Some(kept)),
+                None => Identities::of(&*store, &cluster, lifetime, now).await.map(Some),
+            };
+            let result = match identities {
+                Err(error) => Err(ProviderError::new(ErrorKind::Transient, error.to_string())),
+                Ok(identities) => {
+                    let identity = identities.map(|identities| identities.of_role(role));
+                    let request = |(node, launch): (PlannedNode, _)| NodeRequest {
+                        id: node.id,
+                        template: node.template,
+                        launch,
+                        identity: identity.clone(),
+                    };
+                    let nodes = nodes.into_iter().zip(launches).map(request).collect();
+                    failpoint("launch.before-call");
+                    let result = provider.ensure_nodes(&NodesRequest { cluster, nodes }).await;
+                    failpoint("launch.after-call");
+                    result
+                }
+            };
+            Finished::Launch { nodes: names, result }
+        });
+    }
+
+    fn begin_drain(&mut self, record: &ClusterRecord, nodes: Vec<NodeName>) {
+        let engine = self.tools.engine.clone();
+        let endpoint = self.watch.as_ref().map(|watch| watch.endpoint().clone());
+        let bound = record.wanted.document.spec.drain_timeout();
+        self.running.spawn(async move {
+            failpoint("drain.before-call");
+            let result = match endpoint {
+                Some(endpoint) => engine.retire(&endpoint, &nodes, bound).await,
+                None => Ok(BTreeSet::new()),
+            };
+            failpoint("drain.after-call");
+            Finished::Drain { nodes, result }
+        });
+    }
+}

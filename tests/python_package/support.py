@@ -1,0 +1,104 @@
+"""What the tests share: the command line, other Pythons, waiting for a condition."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from crewcall.program import find_program
+
+# Seconds that anything may take on a busy machine.
+BOUND = 120.0
+
+
+def crewcall(*arguments: str, check: bool = True) -> str:
+    """Run the command line; what it prints."""
+    done = subprocess.run([find_program(), *arguments], capture_output=True, text=True, timeout=BOUND)
+    if check:
+        assert done.returncode == 0, f"crewcall {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def names() -> list[str]:
+    """The clusters that there are, and that are not being deleted."""
+    listed = json.loads(crewcall("list", "-o", "json"))
+    views = [entry.get("cluster", entry) for entry in listed]
+    return [view["name"] for view in views if view["phase"] != "Deleting"]
+
+
+def view(name: str) -> dict[str, Any]:
+    """What the controller says of a cluster."""
+    found: dict[str, Any] = json.loads(crewcall("get", name, "-o", "json"))
+    return found
+
+
+def start_python(program: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a program in a Python of its own, with standard input and output as pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_python(program: str, *arguments: str) -> str:
+    """Run a program in a Python of its own; what it prints."""
+    process = start_python(program, *arguments)
+    try:
+        printed, _ = process.communicate(timeout=BOUND)
+    except subprocess.TimeoutExpired:
+        # With what it has forked.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 0, printed
+    return printed
+
+
+def expect_line(process: subprocess.Popen[str], expected: str) -> None:
+    """Read what a program prints until a line that is ``expected``."""
+    assert process.stdout
+    seen = []
+    for line in process.stdout:
+        if line.strip() == expected:
+            return
+        seen.append(line)
+    raise AssertionError(f"it ended without {expected!r}: {''.join(seen)}")
+
+
+def wait_until(
+    condition: Callable[[], object], describe: Callable[[], str] = lambda: "", bound: float = BOUND
+) -> None:
+    """Wait for a condition, at most ``bound`` seconds."""
+    deadline = time.monotonic() + bound
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {bound:g} s: {describe()}"
+        time.sleep(0.05)
+
+
+def processes_of(root: Path | None) -> list[str]:
+    """Processes other than this one that were started with this state directory; without one, this test's."""
+    state = f"{root}/state" if root is not None else os.environ["CREWCALL_STATE_DIR"]
+    marker = f"CREWCALL_STATE_DIR={state}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if marker in (entry / "environ").read_bytes().split(b"\0"):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                if command:
+                    found.append(f"{entry.name} {command}")
+        except OSError:
+            continue
+    return found
