@@ -1,4 +1,4 @@
-//! `create --owner`: a cluster that ends with the process that it is for (docs/decisions.md, 18).
+//! `create --owner`: a cluster that ends with the process that it is for (docs/decisions.md, 20).
 
 use std::{cell::Cell, pin::pin, time::Duration};
 
