@@ -132,6 +132,8 @@ fn neither_a_host_nor_what_it_starts_keeps_a_file_of_its_starter() {
     let host = Host::start("/bin/sleep", support::PATIENCE);
     let held = host.world.root.path().join("held");
     assert!(held.exists());
+    let mut controller = host.connect();
+    controller.ask(1, &hello());
     let marked = host.world.marked();
     assert_eq!(marked.len(), 1, "the fork server");
     for pid in [host.process.id().cast_signed(), marked[0]] {

@@ -87,7 +87,14 @@ pub async fn context(
         }
         None => None,
     };
-    Ok(CallerContext { working_directory, import_path, interpreter, document_directory })
+    Ok(CallerContext { working_directory, import_path, interpreter, document_directory, umask: umask() })
+}
+
+/// This process' file mode creation mask. Asking the system for it would change it.
+fn umask() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(mask.trim(), 8).ok()
 }
 
 async fn versions(

@@ -108,7 +108,10 @@ impl Session {
 /// controller says better.
 fn has_no_clusters(directory: &Path) -> bool {
     match std::fs::read_dir(directory) {
-        Ok(entries) => entries.count() == 0,
+        // What begins with a dot is the store's own.
+        Ok(mut entries) => {
+            entries.all(|entry| entry.is_ok_and(|it| it.file_name().as_encoded_bytes().starts_with(b".")))
+        }
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }

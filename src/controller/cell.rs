@@ -24,6 +24,8 @@ pub struct ClusterCell {
     /// Rung when what is wanted has changed.
     pub(super) wanted_changed: Notify,
     view: watch::Sender<Arc<ClusterView>>,
+    /// Whether the view shows more than the record.
+    looked: watch::Sender<bool>,
     events: broadcast::Sender<Event>,
     /// Never written anywhere.
     environment: std::sync::Mutex<Option<CallerEnvironment>>,
@@ -49,6 +51,7 @@ impl ClusterCell {
             record: Mutex::new(record),
             wanted_changed: Notify::new(),
             view: watch::Sender::new(Arc::new(view)),
+            looked: watch::Sender::new(false),
             events: broadcast::Sender::new(EVENT_BACKLOG),
             environment: std::sync::Mutex::new(environment),
         })
@@ -128,6 +131,17 @@ impl ClusterCell {
             }
             changed
         });
+    }
+
+    /// Notes that provider and engine were asked, whatever they answered.
+    pub(super) fn note_look(&self) {
+        self.looked.send_replace(true);
+    }
+
+    /// Returns once provider and engine were asked: until then the view only says what is wanted.
+    pub(super) async fn looked(&self) {
+        // It fails only when the cell is gone.
+        let _ = self.looked.subscribe().wait_for(|looked| *looked).await;
     }
 
     /// The newest view, and all that follow.

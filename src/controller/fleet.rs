@@ -3,8 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::{
@@ -90,6 +92,17 @@ impl Fleet {
             }
         }
         Ok(fleet)
+    }
+
+    /// Waits until every cluster of ours was looked at, at most for `bound`. Before, one that runs looks as
+    /// if it were starting.
+    pub async fn first_look(&self, bound: Duration) {
+        let ours: Vec<_> =
+            self.members().values().filter(|member| member.standing == Standing::Ours).cloned().collect();
+        let looks = join_all(ours.iter().map(|member| member.cell.looked()));
+        if tokio::time::timeout(bound, looks).await.is_err() {
+            tracing::warn!("not every cluster could be looked at within {} s", bound.as_secs());
+        }
     }
 
     async fn take_over(self: &Arc<Self>, record: ClusterRecord) {

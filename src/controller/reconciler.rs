@@ -181,6 +181,7 @@ impl Reconciler {
             let shown = |record: &mut ClusterRecord| record.progress.conditions = conditions;
             self.cell.show(shown, &self.world, &EngineView::NotAsked).await;
         }
+        self.cell.note_look();
     }
 
     /// Notes what was decided, then begins it.
@@ -218,6 +219,9 @@ impl Reconciler {
             record.progress.observed_generation = generation;
         };
         self.cell.show(shown, &self.world, engine).await;
+        if self.watch.is_none() || *engine != EngineView::NotAsked {
+            self.cell.note_look();
+        }
         self.cell.report(events).await;
         match outcome {
             Outcome::Continues => Ok(Next::At(next_tick)),

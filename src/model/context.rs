@@ -19,6 +19,10 @@ pub struct CallerContext {
     /// The folder of the document, against which its relative paths are read.
     #[serde(default)]
     pub document_directory: PathBuf,
+    /// The caller's file mode creation mask, which local nodes take over; without it they keep their
+    /// host's, 077.
+    #[serde(default)]
+    pub umask: Option<u32>,
 }
 
 /// A Python interpreter and what is installed for it.

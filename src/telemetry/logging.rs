@@ -56,6 +56,8 @@ fn filter(detail: Detail, variable: Option<String>) -> Result<Option<EnvFilter>,
 pub fn to_stderr(detail: Detail) -> Result<(), LoggingError> {
     let Some(filter) = filter(detail, std::env::var(FILTER).ok())? else { return Ok(()) };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(io::stderr);
+    // It would say on stderr, too, that a full disk takes no line, and panic where that fails.
+    let lines = lines.log_internal_errors(false);
     tracing::subscriber::set_global_default(lines.finish()).map_err(|_| LoggingError::Again)
 }
 

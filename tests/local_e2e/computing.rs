@@ -83,18 +83,26 @@ for attempt in range(300):
 }
 
 #[test]
-fn a_function_of_a_module_beside_the_script_and_a_relative_path_work() {
+fn a_function_of_a_module_beside_the_script_and_a_relative_path_work_and_files_get_the_callers_modes() {
     with_home(|home| {
         home.write("helper.py", "def doubled(n):\n    return 2 * n\n");
         home.write("data/numbers.txt", "1 2 3\n");
         home.create("demo", WORKERS);
         let script = "
+import os
 from dask.distributed import Client
 import helper
 client = Client()
 read = lambda path: [int(n) for n in open(path).read().split()]
 assert client.gather(client.map(helper.doubled, range(4))) == [0, 2, 4, 6]
 print(client.submit(read, 'data/numbers.txt').result())
+
+def write(path):
+    with open(path, 'w') as file:
+        file.write('done')
+    return oct(os.stat(path).st_mode)
+
+assert client.submit(write, 'data/theirs').result() == write('data/mine')
 ";
         let path = home.write("analysis.py", script);
         let mut command = home.crewcall(&["run", "demo", "--"]);

@@ -27,6 +27,19 @@ fn clusters_outlive_their_controller_and_the_next_one_looks_after_them() {
 }
 
 #[test]
+fn the_first_command_after_the_death_of_a_controller_sees_the_cluster_as_it_is() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        for _ in 0..5 {
+            kill_9(home.controller().unwrap());
+            assert!(home.ok(&["list"]).contains("Ready"));
+        }
+        kill_9(home.controller().unwrap());
+        home.ok(&["env", "demo"]);
+    });
+}
+
+#[test]
 fn a_host_that_is_killed_takes_its_processes_along_and_the_cluster_comes_back() {
     with_home(|home| {
         home.create("demo", TWO);
@@ -165,8 +178,8 @@ fn ctrl_c_ends_the_wait_and_says_that_the_cluster_goes_on() {
         creating.until_printed("starting ");
         kill_process(creating.pid(), Signal::INT).unwrap();
         let said = creating.end().fails(130);
-        assert!(said.contains("interrupted: cluster demo goes on being created"), "{said}");
-        assert!(said.contains("hint: `crewcall delete demo` ends it"), "{said}");
+        assert!(said.contains("interrupted: cluster demo goes on being prepared"), "{said}");
+        assert!(said.contains("once it is listed, `crewcall delete demo` ends it"), "{said}");
         until("the cluster that goes on being created", || {
             let outcome = home.run(&["get", "demo", "-o", "json"]);
             (outcome.code == Some(0) && outcome.stdout.contains("\"phase\": \"Ready\"")).then_some(())

@@ -131,6 +131,25 @@ def test_forked_names_the_process_and_its_start_time(cluster: Cluster) -> None:
     ]
 
 
+def test_configuration_goes_over_dasks_own_as_one_more_file_would(cluster: Cluster, connect: Any) -> None:
+    nested = {"scheduler": {"work_stealing": False}, "admin": {"low-level-log-length": 77}}
+    cluster.start_scheduler(config={"distributed": nested, "distributed.scheduler.bandwidth": 5})
+    client = connect(0)
+
+    def read(key: str) -> Any:
+        import dask
+
+        return dask.config.get(key)
+
+    for key, value in {
+        "scheduler.work-stealing": False,
+        "admin.low-level-log-length": 77,
+        "scheduler.bandwidth": 5,
+    }.items():
+        assert client.run_on_scheduler(read, f"distributed.{key}") == value
+    assert client.run_on_scheduler(read, "distributed.admin.tick.interval") == "20ms"
+
+
 def test_forks_share_nothing_that_separate_processes_would_not(cluster: Cluster, connect: Any) -> None:
     def look(dask_worker: Any) -> dict[str, Any]:
         import os

@@ -20,6 +20,9 @@ use crate::{
     store::{ControllerInfo, ControllerLock, DirectoryStore},
 };
 
+/// How long a new controller looks at the clusters before it answers.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
+
 /// How long requests under way may take when the controller ends.
 const FINISH_BOUND: Duration = Duration::from_secs(3);
 
@@ -77,6 +80,7 @@ impl Serving {
             socket: path.clone(),
         };
         let fleet = open_fleet(options, runtime.clone(), installation).await?;
+        fleet.first_look(FIRST_LOOK).await;
         let activity = Activity::new();
         let service = Service::new(fleet.clone(), activity.clone(), status(options, &runtime, &path));
         let router = router(service);

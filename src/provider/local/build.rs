@@ -90,6 +90,7 @@ pub fn claim(directories: &Directories, request: &AnchorRequest) -> Claim {
         temporary: temporary.into(),
         working_directory: request.context.working_directory.clone(),
         import_path: request.context.import_path.clone(),
+        umask: request.context.umask,
         environment: request.environment.clone(),
     }
 }

@@ -25,11 +25,12 @@ Commands:
 
 - ``{"command": "exit"}``, or the end of stdin: the fork server ends, the nodes live on.
 - ``{"command": "launch", "node": str, "role": "scheduler" | "worker", "directory": str, "environment": {...},
-  "import_path": [str], "log": str, "tls": {"ca", "cert", "key"} | null, "config": {...}, "arguments":
-  {...}}``. ``environment`` is the whole environment of the node, not an addition. ``import_path`` goes to the
-  front of ``sys.path``, relative entries and ``""`` meant from ``directory``, followed by the environment's
-  PYTHONPATH. ``log`` receives what the node prints. ``tls`` holds PEM text. ``config`` has dotted Dask
-  configuration keys.
+  "import_path": [str], "umask": int | null, "log": str, "tls": {"ca", "cert", "key"} | null, "config": {...},
+  "arguments": {...}}``. ``environment`` is the whole environment of the node, not an addition. ``import_path``
+  goes to the front of ``sys.path``, relative entries and ``""`` meant from ``directory``, followed by the
+  environment's PYTHONPATH. ``umask`` is the node's file mode creation mask (null: the server's). ``log``
+  receives what the node prints. ``tls`` holds PEM text. ``config`` has dotted Dask configuration keys, and goes
+  over Dask's own configuration as one more of its files would: maps are merged.
 
   Arguments of a scheduler: ``host`` ("127.0.0.1"), ``port`` (0), ``dashboard`` ("attach" | "none"),
   ``idle_timeout`` (seconds | null), ``preload`` ([str]), ``id`` (str | null).
@@ -180,6 +181,7 @@ class Launch:
     directory: str
     environment: dict[str, str]
     import_path: list[str]
+    umask: int | None
     log: str
     tls: Tls | None
     config: dict[str, Any]
@@ -257,6 +259,7 @@ def parse_launch(command: dict[str, Any]) -> Launch:
         directory=_take(command, "directory", (str,)),
         environment=environment,
         import_path=_texts("'import_path'", _take(command, "import_path", (list,), [])),
+        umask=_take(command, "umask", (int, type(None)), None),
         log=_take(command, "log", (str,)),
         tls=Tls(*(_take(tls, part, (str,)) for part in ("ca", "cert", "key"))) if tls else None,
         config=_take(command, "config", (dict,), {}),
@@ -307,6 +310,8 @@ def _become_node(launch: Launch, events: Events) -> None:
     os.environ.update(launch.environment)
     time.tzset()
     _redirect(launch.log, events)
+    if launch.umask is not None:
+        os.umask(launch.umask)
     try:
         os.chdir(launch.directory)
     except OSError as error:
@@ -356,8 +361,11 @@ def _configure_dask(launch: Launch) -> None:
     import dask
 
     dask.config.refresh(paths=dask.config._get_paths())
-    if launch.config:
-        dask.config.set(launch.config)
+    for key, value in launch.config.items():
+        for part in reversed(dask.config.check_deprecations(key).split(".")):
+            value = {part: value}
+        # Unlike `set`, it keeps what else is in the maps.
+        dask.config.update(dask.config.config, value, priority="new")
     if launch.role == "worker":
         # What a nanny sets for its worker; the user's own environment comes first there too.
         for section in ("pre-spawn-environ", "environ"):

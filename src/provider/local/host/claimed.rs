@@ -99,6 +99,7 @@ impl Claimed {
             "directory": claim.working_directory,
             "environment": environment,
             "import_path": claim.import_path,
+            "umask": claim.umask,
             "log": self.log(&name),
             "tls": launch.tls,
             "config": config,

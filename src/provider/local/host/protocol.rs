@@ -178,6 +178,9 @@ pub struct Claim {
     pub working_directory: PathBuf,
     /// What its nodes put in front of their import path.
     pub import_path: Vec<PathBuf>,
+    /// The file mode creation mask of its nodes; without it they keep the host's.
+    #[serde(default)]
+    pub umask: Option<u32>,
     /// The caller's environment, whole.
     pub environment: CallerEnvironment,
 }

@@ -108,12 +108,14 @@ fn interpreter() -> impl Strategy<Value = Interpreter> {
 }
 
 fn context() -> impl Strategy<Value = CallerContext> {
-    (path(), prop::collection::vec(path(), 0..3), prop::option::of(interpreter())).prop_map(
-        |(working_directory, import_path, interpreter)| CallerContext {
+    let umask = prop::option::of(0..0o1000_u32);
+    (path(), prop::collection::vec(path(), 0..3), prop::option::of(interpreter()), umask).prop_map(
+        |(working_directory, import_path, interpreter, umask)| CallerContext {
             working_directory,
             import_path,
             interpreter,
             document_directory: PathBuf::new(),
+            umask,
         },
     )
 }
