@@ -166,8 +166,8 @@ pub enum EngineSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DaskSpec {
-    /// Dask configuration by dotted key (`distributed.scheduler.work-stealing`), for scheduler and
-    /// workers.
+    /// Dask configuration for scheduler and workers, by dotted key (`distributed.scheduler.work-stealing`)
+    /// or nested as in a `dask.yaml`. Goes over Dask's own files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::config")]
     pub config: BTreeMap<String, serde_json::Value>,
@@ -213,7 +213,8 @@ pub struct SchedulerSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkerGroupSpec {
-    /// A fixed number of workers.
+    /// A fixed number of workers. Default, without `min` and `max`: 1 in a new cluster, and what there is
+    /// in one that is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = limits::WORKERS))]
     pub replicas: Option<u32>,
@@ -232,7 +233,7 @@ pub struct WorkerGroupSpec {
     /// Processors per worker. Default: its threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
-    /// Memory per worker; the worker spills and pauses by it, and is ended near it.
+    /// Memory per worker; the worker spills and pauses by it, and is killed at 95 % of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
     /// Abstract resources that tasks may ask for, per worker.
