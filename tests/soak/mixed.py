@@ -20,6 +20,7 @@ from typing import Any
 
 from world import Fault, World, until
 
+ADVICE = "run the same `crewcall create` again"
 GROUP = "big"
 MOST = 4
 """Workers per group."""
@@ -133,7 +134,14 @@ class Story:
     def command(self, *arguments: str) -> None:
         """Type a command and remember it."""
         self.note("crewcall " + " ".join(arguments))
-        self.world.crewcall(*arguments)
+        try:
+            self.world.crewcall(*arguments)
+        except Fault as fault:
+            # Controller and host died together, and the caller's variables with them: only `create` has them.
+            if arguments[0] != "scale" or ADVICE not in str(fault):
+                raise
+            self.apply()
+            self.command(*arguments)
 
     def apply(self) -> None:
         """Bring the cluster to what its document says, and wait until it is."""
