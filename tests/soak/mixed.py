@@ -21,6 +21,8 @@ from typing import Any
 from world import Fault, World, until
 
 ADVICE = "run the same `crewcall create` again"
+KEEPS_FAILING = "failures in a row"
+TRIES = 5
 GROUP = "big"
 MOST = 4
 """Workers per group."""
@@ -134,14 +136,20 @@ class Story:
     def command(self, *arguments: str) -> None:
         """Type a command and remember it."""
         self.note("crewcall " + " ".join(arguments))
-        try:
-            self.world.crewcall(*arguments)
-        except Fault as fault:
-            # Controller and host died together, and the caller's variables with them: only `create` has them.
-            if arguments[0] != "scale" or ADVICE not in str(fault):
-                raise
-            self.apply()
-            self.command(*arguments)
+        for _ in range(TRIES):
+            try:
+                self.world.crewcall(*arguments)
+                return
+            except Fault as fault:
+                if ADVICE in str(fault) and arguments[0] == "scale":
+                    # Controller and host died together, and with them the caller's variables.
+                    self.apply()
+                elif KEEPS_FAILING in str(fault):
+                    # So we did, and it is tried again within seconds.
+                    self.world.count("commands told that workers keep failing")
+                else:
+                    raise
+        raise Fault(f"crewcall {' '.join(arguments)}: not after {TRIES} tries")
 
     def apply(self) -> None:
         """Bring the cluster to what its document says, and wait until it is."""
