@@ -26,11 +26,11 @@ Commands:
 - ``{"command": "exit"}``, or the end of stdin: the fork server ends, the nodes live on.
 - ``{"command": "launch", "node": str, "role": "scheduler" | "worker", "directory": str, "environment": {...},
   "import_path": [str], "umask": int | null, "log": str, "tls": {"ca", "cert", "key"} | null, "config": {...},
-  "arguments": {...}}``. ``environment`` is the whole environment of the node, not an addition. ``import_path``
-  goes to the front of ``sys.path``, relative entries and ``""`` meant from ``directory``, followed by the
-  environment's PYTHONPATH. ``umask`` is the node's file mode creation mask (null: the server's). ``log``
-  receives what the node prints. ``tls`` holds PEM text. ``config`` has dotted Dask configuration keys, and goes
-  over Dask's own configuration as one more of its files would: maps are merged.
+  "arguments": {...}}``. ``environment`` is the whole environment of the node, not an addition.
+  ``import_path`` goes to the front of ``sys.path``, relative entries and ``""`` meant from ``directory``,
+  followed by the environment's PYTHONPATH. ``umask`` is the node's file mode creation mask (null: the
+  server's). ``log`` receives what the node prints. ``tls`` holds PEM text. ``config`` has dotted Dask
+  configuration keys, and goes over Dask's own configuration as one more of its files would: maps are merged.
 
   Arguments of a scheduler: ``host`` ("127.0.0.1"), ``port`` (0), ``dashboard`` ("attach" | "none"),
   ``idle_timeout`` (seconds | null), ``preload`` ([str]), ``id`` (str | null).
