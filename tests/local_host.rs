@@ -2,6 +2,8 @@
 #![cfg(all(feature = "local", target_os = "linux"))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "conformance/observing.rs"]
+mod observing;
 #[path = "local/support.rs"]
 mod support;
 

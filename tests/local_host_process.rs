@@ -2,6 +2,8 @@
 #![cfg(all(feature = "local", target_os = "linux"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+#[path = "conformance/observing.rs"]
+mod observing;
 #[path = "local/support.rs"]
 #[expect(dead_code, reason = "the other tests use the rest")]
 mod support;

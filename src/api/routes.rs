@@ -23,10 +23,7 @@ use super::{
     watch::Story,
 };
 use crate::{
-    controller::{
-        ClusterSummary, ClusterView, CreateRequest, Fleet, Leftover, Listed, RequestError, ScaleRequest,
-        Sweep,
-    },
+    controller::{ClusterSummary, ClusterView, CreateRequest, Fleet, Leftover, Listed, ScaleRequest, Sweep},
     model::{Event, NodeName},
     provider::{Follow, LogRequest},
     spec::ClusterName,
@@ -45,7 +42,7 @@ const PROGRESS_BACKLOG: usize = 256;
 pub struct Service {
     fleet: Arc<Fleet>,
     activity: Arc<Activity>,
-    /// But for the number of clusters.
+    /// But for the numbers of clusters and changes.
     status: ControllerStatus,
 }
 
@@ -94,7 +91,8 @@ async fn counted(State(service): Shared, request: Request, next: Next) -> Respon
 }
 
 async fn status(State(service): Shared) -> Json<ControllerStatus> {
-    Json(ControllerStatus { clusters: service.fleet.size(), ..service.status.clone() })
+    let (clusters, changes) = (service.fleet.size(), service.activity.changes());
+    Json(ControllerStatus { clusters, changes, ..service.status.clone() })
 }
 
 async fn stop(State(service): Shared) -> Json<()> {
@@ -104,7 +102,7 @@ async fn stop(State(service): Shared) -> Json<()> {
 
 async fn gc(State(service): Shared, Asked(sweep): Asked<Sweep>) -> Answer<Vec<Leftover>> {
     let fleet = service.fleet.clone();
-    to_its_end(&service, async move { fleet.gc(sweep).await }).await
+    to_its_end(&service, async move { Ok(fleet.gc(sweep).await?) }).await
 }
 
 async fn list(State(service): Shared) -> Answer<Vec<Listed>> {
@@ -116,12 +114,12 @@ async fn summaries(State(service): Shared) -> Answer<Vec<Listed<ClusterSummary>>
 }
 
 async fn one(State(service): Shared, Path(name): Path<String>) -> Answer<ClusterView> {
-    Ok(Json(service.fleet.get(&cluster(&service, &name).await?)?))
+    Ok(Json(service.fleet.get(&cluster(&service.fleet, &name).await?)?))
 }
 
 async fn delete(State(service): Shared, Path(name): Path<String>) -> Answer<ClusterView> {
-    let (name, fleet) = (cluster(&service, &name).await?, service.fleet.clone());
-    to_its_end(&service, async move { fleet.delete(&name).await }).await
+    let fleet = service.fleet.clone();
+    to_its_end(&service, async move { Ok(fleet.delete(&cluster(&fleet, &name).await?).await?) }).await
 }
 
 async fn scale(
@@ -129,8 +127,9 @@ async fn scale(
     Path(name): Path<String>,
     Asked(request): Asked<ScaleRequest>,
 ) -> Answer<ClusterView> {
-    let (name, fleet) = (cluster(&service, &name).await?, service.fleet.clone());
-    to_its_end(&service, async move { fleet.scale(&name, &request).await }).await
+    let fleet = service.fleet.clone();
+    to_its_end(&service, async move { Ok(fleet.scale(&cluster(&fleet, &name).await?, &request).await?) })
+        .await
 }
 
 async fn events(
@@ -138,13 +137,13 @@ async fn events(
     Path(name): Path<String>,
     Queried(query): Queried<EventsQuery>,
 ) -> Answer<Vec<Event>> {
-    Ok(Json(service.fleet.events(&cluster(&service, &name).await?, query.limit).await?))
+    Ok(Json(service.fleet.events(&cluster(&service.fleet, &name).await?, query.limit).await?))
 }
 
 async fn create(State(service): Shared, Asked(request): Asked<CreateRequest>) -> Result<Response, ApiError> {
     let (sender, receiver) = mpsc::channel(PROGRESS_BACKLOG);
     let fleet = service.fleet.clone();
-    let busy = service.activity.begin();
+    let change = service.activity.begin_change();
     // A task of its own: a client that goes away does not leave half a cluster.
     tokio::spawn(async move {
         let steps = sender.clone();
@@ -158,18 +157,18 @@ async fn create(State(service): Shared, Asked(request): Asked<CreateRequest>) ->
         }
         let message = outcome.map(|reply| CreateMessage::Done(Box::new(reply))).map_err(ApiError::from);
         let _ = sender.send(message).await;
-        drop(busy);
+        drop(change);
     });
     Ok(streamed(&service, ReceiverStream::new(receiver).boxed()))
 }
 
 async fn watch(State(service): Shared, Path(name): Path<String>) -> Result<Response, ApiError> {
-    let story = Story::of(service.fleet.clone(), cluster(&service, &name).await?)?;
+    let story = Story::of(service.fleet.clone(), cluster(&service.fleet, &name).await?)?;
     Ok(streamed(&service, story.messages().map(Ok).boxed()))
 }
 
 async fn logged_nodes(State(service): Shared, Path(name): Path<String>) -> Answer<Vec<NodeName>> {
-    Ok(Json(service.fleet.logged_nodes(&cluster(&service, &name).await?).await?))
+    Ok(Json(service.fleet.logged_nodes(&cluster(&service.fleet, &name).await?).await?))
 }
 
 async fn logs(
@@ -179,7 +178,8 @@ async fn logs(
 ) -> Result<Response, ApiError> {
     let follow = if query.follow { Follow::Yes } else { Follow::No };
     let request = LogRequest { tail: query.tail, follow };
-    let log = service.fleet.logs(&cluster(&service, &name).await?, &self::node(&node)?, request).await?;
+    let log =
+        service.fleet.logs(&cluster(&service.fleet, &name).await?, &self::node(&node)?, request).await?;
     let activity = service.activity.clone();
     let log = log.map_err(io::Error::other).take_until(async move { activity.stopping().await });
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], Body::from_stream(log.map_ok(Bytes::from)))
@@ -189,12 +189,12 @@ async fn logs(
 /// Does what changes something in a task of its own: a client that goes away does not leave half of it.
 async fn to_its_end<T: Send + 'static>(
     service: &Service,
-    work: impl Future<Output = Result<T, RequestError>> + Send + 'static,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Answer<T> {
-    let busy = service.activity.begin();
+    let change = service.activity.begin_change();
     let work = tokio::spawn(async move {
         let outcome = work.await;
-        drop(busy);
+        drop(change);
         outcome
     });
     match work.await {
@@ -225,10 +225,10 @@ fn streamed<T: Serialize + Send + 'static>(
 }
 
 /// The name of a cluster that is then known, if there is one, even if another machine has just made it.
-async fn cluster(service: &Service, name: &str) -> Result<ClusterName, ApiError> {
+async fn cluster(fleet: &Arc<Fleet>, name: &str) -> Result<ClusterName, ApiError> {
     let name = name.parse().map_err(|error| ApiError::new(ErrorCode::Invalid, format!("{error}")))?;
-    if !service.fleet.is_current(&name) {
-        service.fleet.look_around().await?;
+    if !fleet.is_current(&name) {
+        fleet.look_around().await?;
     }
     Ok(name)
 }

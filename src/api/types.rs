@@ -44,6 +44,9 @@ pub struct ControllerStatus {
     pub started_at: Timestamp,
     /// How many clusters it looks after.
     pub clusters: usize,
+    /// How many changes that clients have asked for are being carried out.
+    #[serde(default)]
+    pub changes: usize,
     /// Where its durable state is.
     pub state_directory: PathBuf,
     /// Where its sockets are.

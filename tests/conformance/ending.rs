@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crewcall::model::{AnchorState, Stop};
 
-use crate::stage::{Running, Stage, cluster, demo, eventually, remove, start, strike, until};
+use crate::{
+    observing::until,
+    stage::{Running, Stage, cluster, demo, eventually, remove, start, strike},
+};
 
 /// More than a worker without data takes to hand it over.
 const GRACE: Duration = Duration::from_secs(25);

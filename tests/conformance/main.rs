@@ -6,6 +6,7 @@
 
 mod ending;
 mod making;
+mod observing;
 mod on_fake;
 #[cfg(all(feature = "local", target_os = "linux"))]
 mod on_local;

@@ -8,7 +8,10 @@ use crewcall::{
 };
 use tokio::time::timeout;
 
-use crate::stage::{Reply, Running, Stage, demo, eventually, start, until};
+use crate::{
+    observing::until,
+    stage::{Reply, Running, Stage, demo, eventually, start},
+};
 
 /// How long callers last who break off: from one that does not even begin to one that nearly hears the reply.
 const BREAKS: [Duration; 5] = [

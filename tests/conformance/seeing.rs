@@ -8,7 +8,10 @@ use crewcall::{
 };
 use futures_util::StreamExt as _;
 
-use crate::stage::{Running, Stage, demo, until};
+use crate::{
+    observing::until,
+    stage::{Running, Stage, demo},
+};
 
 /// How long a hint may take, at the most.
 const HINT: Duration = Duration::from_mins(2);

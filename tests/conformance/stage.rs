@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use crewcall::{
-    model::{AnchorState, ClusterKey, ClusterUid, NodeId, NodeName, NodeState, Observed, Slot},
+    model::{AnchorState, ClusterKey, ClusterUid, NodeId, NodeName, NodeState, Slot},
     provider::{AnchorRequest, NodeRequest, NodesRequest, Provider, Removal},
 };
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::observing::PATIENCE;
+use crate::observing::until;
 
 /// A reply that is to be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,25 +116,6 @@ impl Running {
 pub async fn start(provider: &dyn Provider, cluster: &ClusterKey, nodes: Vec<NodeRequest>) {
     let failures = provider.ensure_nodes(&NodesRequest { cluster: cluster.clone(), nodes }).await.unwrap();
     assert!(failures.is_empty(), "{failures:?}");
-}
-
-/// Observes until something holds; panics with what was last seen.
-pub async fn until(
-    provider: &dyn Provider,
-    cluster: &ClusterKey,
-    what: &str,
-    holds: impl Fn(&Observed) -> bool,
-) -> Observed {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let seen = provider.observe(cluster).await.unwrap();
-        if holds(&seen) {
-            return seen;
-        }
-        let late = tokio::time::Instant::now() > deadline;
-        assert!(!late, "{what}: not within {PATIENCE:?}; last seen: {seen:#?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Waits until something holds; panics with what was last seen.

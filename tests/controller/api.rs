@@ -51,10 +51,13 @@ async fn raw(client: &ApiClient, text: &str) -> String {
 async fn ask_and_go_away(client: &ApiClient, state: &Path, text: String) {
     let socket = client.status().await.unwrap().socket;
     let store = File::options().write(true).open(state.join("store.lock")).unwrap();
+    let changes = async || client.status().await.unwrap().changes;
+    eventually("nothing else is being carried out", || async { changes().await == 0 }).await;
+    store.lock().unwrap();
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    eventually("it is being carried out", || async { changes().await == 1 }).await;
     let asked = tokio::task::spawn_blocking(move || {
-        store.lock().unwrap();
-        let mut stream = UnixStream::connect(socket).unwrap();
-        stream.write_all(text.as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         // When the controller has closed its side, it has given up the request, or carries it out.
         let mut answer = String::new();

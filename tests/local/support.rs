@@ -27,8 +27,7 @@ use crewcall::{
 };
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub use crate::observing::{PATIENCE, until};
 
 /// The Python to test with; says so loudly when there is none.
 pub fn python() -> Option<PathBuf> {
@@ -310,27 +309,6 @@ pub fn with_launch(mut request: NodeRequest, change: impl FnOnce(&mut DaskLaunch
     change(&mut launch);
     request.launch = Arc::new(Launch::Dask(launch));
     request
-}
-
-/// Observes until something holds; panics with what was last seen.
-pub async fn until(
-    provider: &LocalProvider,
-    cluster: &ClusterKey,
-    what: &str,
-    holds: impl Fn(&Observed) -> bool,
-) -> Observed {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let seen = provider.observe(cluster).await.unwrap();
-        if holds(&seen) {
-            return seen;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{what}: not within {PATIENCE:?}; last seen: {seen:#?}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 pub async fn eventually(what: &str, holds: impl Fn() -> bool) {

@@ -15,12 +15,17 @@ pub struct Activity {
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     under_way: usize,
+    changes: usize,
     stopping: bool,
 }
 
 /// One request, until it is dropped.
 #[derive(Debug)]
 pub struct Busy(Arc<Activity>);
+
+/// One change, until it is dropped.
+#[derive(Debug)]
+pub struct Changing(Arc<Activity>);
 
 impl Activity {
     /// Nothing is under way.
@@ -37,6 +42,17 @@ impl Activity {
         begun.then(|| Busy(self.clone()))
     }
 
+    /// Begins a change, which is carried out whether or not its client waits for it.
+    pub fn begin_change(self: &Arc<Self>) -> Changing {
+        self.state.send_modify(|state| state.changes += 1);
+        Changing(self.clone())
+    }
+
+    /// How many changes are being carried out.
+    pub fn changes(&self) -> usize {
+        self.state.borrow().changes
+    }
+
     /// No request begins any more; streams end.
     pub fn stop(&self) {
         self.state.send_modify(|state| state.stopping = true);
@@ -45,7 +61,7 @@ impl Activity {
     /// As [`Self::stop`], unless a request is under way.
     fn stop_if_idle(&self) -> bool {
         self.state.send_if_modified(|state| {
-            let idle = state.under_way == 0;
+            let idle = state.under_way + state.changes == 0;
             state.stopping |= idle;
             idle
         })
@@ -65,7 +81,8 @@ impl Activity {
         let mut requests = self.state.subscribe();
         loop {
             clusters.borrow_and_update();
-            let busy = requests.borrow_and_update().under_way > 0 || fleet.size() > 0;
+            let asked = *requests.borrow_and_update();
+            let busy = asked.under_way + asked.changes > 0 || fleet.size() > 0;
             tokio::select! {
                 _ = clusters.changed() => {}
                 _ = requests.changed() => {}
@@ -85,6 +102,12 @@ impl Drop for Busy {
     }
 }
 
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.0.state.send_modify(|state| state.changes = state.changes.saturating_sub(1));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +117,10 @@ mod tests {
         let activity = Activity::new();
         let busy = activity.begin().unwrap();
         assert!(!activity.stop_if_idle());
+        let change = activity.begin_change();
         drop(busy);
+        assert!(!activity.stop_if_idle(), "its client has gone, and it goes on");
+        drop(change);
         assert!(activity.stop_if_idle());
     }
 

@@ -185,6 +185,7 @@ fn status(
         pid: std::process::id(),
         started_at: SystemClock.now(),
         clusters: 0,
+        changes: 0,
         state_directory: options.locations.state().to_owned(),
         runtime_directory: runtime.to_owned(),
         socket: socket.to_owned(),
