@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A single-node Kubernetes for tests and for playing, of which a machine can have one.
+"""A single-node Kubernetes for tests and for playing. A machine has one, whatever the number of checkouts.
 
-Real: API server with RBAC, controller manager, scheduler, kubelet on containerd, service addresses, cluster DNS, and a
-registry that has the Dask images. This machine reaches node, pods and services directly; nothing inside reaches further
-than this machine.
+Real: API server with RBAC, controller manager, scheduler, kubelet on containerd, service addresses, cluster
+DNS, and a registry that has the Dask images. This machine reaches node, pods and services directly; nothing
+inside reaches further than this machine.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 
 from lab import access, fake_nodes, images, lifecycle, machine, report, settings, tools
@@ -26,20 +27,28 @@ Failures = (
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("build", help="install, compile and make what a cluster needs; up does it too")
     verbs.add_parser("up", help="bring the cluster up, and keep it until down")
     down = verbs.add_parser("down", help="take it away, and whatever is left of one")
     down.add_argument("--force", action="store_true", help="also while tests run on it")
     verbs.add_parser("status", help="what runs; exit code 1 unless the node is ready")
-    verbs.add_parser("env", help="the variables for tests: eval \"$(cluster.py env)\"")
+    verbs.add_parser("env", help='the variables for tests: eval "$(cluster.py env)"')
     verbs.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
-    run = verbs.add_parser("run", help="run a command on the cluster, which is there as long as the command needs it")
+    run = verbs.add_parser(
+        "run", help="run a command on the cluster, which is there as long as the command needs it"
+    )
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
-    restricted = verbs.add_parser("access", help="print a kubeconfig that may only do what agentless use needs")
+    restricted = verbs.add_parser(
+        "access", help="print a kubeconfig that may only do what agentless use needs"
+    )
     restricted.add_argument("namespace", help="made if it is not there")
-    restricted.add_argument("--without", action="append", default=[], metavar="VERB/RESOURCE", help="leave a right out")
+    restricted.add_argument(
+        "--without", action="append", default=[], metavar="VERB/RESOURCE", help="leave a right out"
+    )
     fakes = verbs.add_parser("kwok", help="have N fake nodes, on which pods only seem to run")
     fakes.add_argument("count", type=int, metavar="N")
     failure = verbs.add_parser("report", help="pods, events and logs of a namespace")
@@ -66,7 +75,7 @@ def main() -> int:
     elif given.verb == "kubeconfig":
         print(settings.KUBECONFIG)
     elif given.verb == "run":
-        return lifecycle.use([word for word in given.command if word != "--" or given.command.index(word) > 0])
+        return lifecycle.use(given.command[1:] if given.command[:1] == ["--"] else given.command)
     elif given.verb == "access":
         print(access.kubeconfig(given.namespace, without=given.without), end="")
     elif given.verb == "kwok":
@@ -85,6 +94,8 @@ def print_environment() -> None:
 
 
 if __name__ == "__main__":
+    # So that a cluster brought up for one command goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         sys.exit(main())
     except Failures as error:

@@ -1,1 +1,1 @@
-"""A single-node Kubernetes of its own for tests: real API server, scheduler, kubelet and containers on this machine."""
+"""A single-node Kubernetes of its own for tests: the real programs, and real containers on this machine."""

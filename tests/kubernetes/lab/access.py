@@ -51,7 +51,9 @@ def kubeconfig(namespace: str, *, without: list[str]) -> str:
         api.create(f"{roles}/roles", role)
         api.call("PUT", f"{roles}/roles/{SERVICE_ACCOUNT}", role)
         api.create(f"{roles}/rolebindings", binding)
-        token = api.call("POST", f"{accounts}/{SERVICE_ACCOUNT}/token", {"spec": {"expirationSeconds": TOKEN_SECONDS}})
+        token = api.call(
+            "POST", f"{accounts}/{SERVICE_ACCOUNT}/token", {"spec": {"expirationSeconds": TOKEN_SECONDS}}
+        )
     except urllib.error.HTTPError as error:
         raise AccessError(f"{error.url}: {error.code}: {error.read().decode()}") from error
     except OSError as error:
@@ -62,7 +64,9 @@ def kubeconfig(namespace: str, *, without: list[str]) -> str:
 def _rules(without: list[str]) -> list[dict]:
     known = {f"{verb}/{resource}" for _, resource, verbs in RULES for verb in verbs}
     if unknown := set(without) - known:
-        raise AccessError(f"no such right: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        raise AccessError(
+            f"no such right: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
     rules = []
     for group, resource, verbs in RULES:
         left = [verb for verb in verbs if f"{verb}/{resource}" not in without]

@@ -17,7 +17,7 @@ CGROUP = f"/{settings.NAME}"
 HIDDEN = ["/run", "/var/log", "/var/lib/cni"]
 """Directories that the cluster gets empty ones of its own for."""
 
-# Every image name leads to the registry of the lab, so that documents with the public names run here unchanged.
+# Every image name leads to the registry here, so that documents with public names run unchanged.
 _MIRROR = f"""\
 server = "http://127.0.0.1:{settings.REGISTRY_PORT}"
 [host."http://127.0.0.1:{settings.REGISTRY_PORT}"]
@@ -51,7 +51,12 @@ _COREFILE = f"""\
 
 def write() -> None:
     """Writes all of it below the state directory."""
-    for name in ("cni/net.d", "hosts/_default", f"hosts/{settings.PRIVATE_REGISTRY.replace(':', '_')}_", "log"):
+    for name in (
+        "cni/net.d",
+        "hosts/_default",
+        f"hosts/{settings.PRIVATE_REGISTRY.replace(':', '_')}_",
+        "log",
+    ):
         (_STATE / name).mkdir(parents=True, exist_ok=True)
     (_STATE / "containerd.toml").write_text(_containerd())
     (_STATE / "hosts/_default/hosts.toml").write_text(_MIRROR)
@@ -238,7 +243,7 @@ def _components() -> list[dict]:
             f"--kubeconfig={config['kwok']}",
             f"--config={tools.home() / 'share' / 'kwok.yaml'}",
             f"--cidr={settings.FAKE_POD_NETWORK}",
-            "--node-ip=10.245.0.1",
+            f"--node-ip={settings.FAKE_POD_NETWORK.replace('.0/16', '.1')}",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
         ],
     }
@@ -255,7 +260,12 @@ def _kubeconfig_flags(path: str) -> list[str]:
     # The limits on their own calls would else be the ceiling of every measurement.
     names = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
     limits = ["--kube-api-qps=1000", "--kube-api-burst=2000"]
-    return [*(f"--{name}={path}" for name in names), "--leader-elect=false", "--bind-address=127.0.0.1", *limits]
+    return [
+        *(f"--{name}={path}" for name in names),
+        "--leader-elect=false",
+        "--bind-address=127.0.0.1",
+        *limits,
+    ]
 
 
 def _api_server_flags() -> list[str]:

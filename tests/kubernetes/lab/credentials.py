@@ -82,7 +82,9 @@ def create() -> None:
             write_private(kubeconfig(identity.name), client_certificate_config(identity.name))
     write_private(settings.KUBECONFIG, client_certificate_config("admin"))
     _openssl("genrsa", "-out", str(key("service-accounts")), "2048")
-    _openssl("rsa", "-in", str(key("service-accounts")), "-pubout", "-out", str(DIRECTORY / "service-accounts.pub"))
+    _openssl(
+        "rsa", "-in", str(key("service-accounts")), "-pubout", "-out", str(DIRECTORY / "service-accounts.pub")
+    )
 
 
 def _elliptic_key(name: str) -> None:

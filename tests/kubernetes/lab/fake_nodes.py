@@ -16,7 +16,7 @@ _NAME = "kwok.x-k8s.io/node"
 def have(count: int) -> None:
     """Makes fake nodes until there are `count`, removes those beyond, and waits until all are ready.
 
-    They carry the label `type=kwok` and the taint `kwok.x-k8s.io/node=fake:NoSchedule`, and room for 1,000 pods each.
+    They carry the label `type=kwok` and the taint `kwok.x-k8s.io/node=fake:NoSchedule`. Each takes 1000 pods.
     """
     names = [f"fake-{number}" for number in range(count)]
     present = {node["metadata"]["name"] for node in _nodes()}

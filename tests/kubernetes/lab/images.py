@@ -1,8 +1,8 @@
 """Images for tests, made without a container engine, in the directory that the registry serves.
 
-A Dask image is a Python of this machine with the shared libraries that it needs, and Dask from the package index; its
-layout is what users of the public image expect: `python` and `dask` on the path, no fixed user, nothing to write to but
-`/tmp`.
+A Dask image is a Python of this machine with the shared libraries that it needs, and Dask from the package
+index. Its layout is what users of the public image expect: `python` and `dask` on the path, no fixed user,
+nothing to write to but `/tmp`.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ PUBLIC_REPOSITORY = "ghcr.io/dask/dask"
 
 _ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 _NEEDLESS = ["test", "tests", "idlelib", "turtledemo", "tkinter", "ensurepip", "pip", "setuptools", "wheel"]
-_APPLETS = "cat cp date echo env false find grep head hostname id ls mkdir ps rm sh sleep stat tail tee test touch true wc"
+_APPLETS = (
+    "cat cp date echo env find grep head hostname id kill ls mkdir ps rm sh sleep stat tail tee test touch wc"
+)
 _QUESTIONS = """\
-import json, os, platform, sys, sysconfig
+import json, os, sys, sysconfig
 print(json.dumps({
     "minor": sysconfig.get_python_version(),
-    "version": platform.python_version(),
     "executable": os.path.realpath(sys.executable),
     "library": sysconfig.get_path("stdlib"),
-    "prefix": sys.base_prefix,
 }))
 """
 
@@ -90,8 +90,8 @@ def build() -> None:
         tags = [tag, image.version]
         for alias in image.aliases:
             tags += [alias, f"{alias}-py{python['minor']}"]
-        repositories = {name: tags for name in DASK_REPOSITORIES}
-        recipe = f"{python['version']} {image.requirements}"
+        repositories = dict.fromkeys(DASK_REPOSITORIES, tags)
+        recipe = f"{image.requirements}"
         _unless_made(f"dask-{tag}", lambda root, image=image: _dask(root, image), repositories, recipe)
     _prune()
 
@@ -177,7 +177,9 @@ def _dask(root: Path, image: DaskImage) -> dict:
     pip = [str(environment / "bin/python"), "-m", "pip", "--disable-pip-version-check"]
     _run(*pip, "install", "--quiet", "--no-compile", *image.requirements)
     packages = environment / "lib" / library.name / "site-packages"
-    leave = shutil.ignore_patterns("__pycache__", "pip*", "setuptools*", "_distutils_hack", "distutils-precedence.pth")
+    leave = shutil.ignore_patterns(
+        "__pycache__", "pip*", "setuptools*", "_distutils_hack", "distutils-precedence.pth"
+    )
     shutil.copytree(packages, library / "site-packages", ignore=leave)
     # Debian's Python looks for packages in a directory of this name.
     (library / "dist-packages").symlink_to("site-packages")
@@ -214,7 +216,12 @@ def _shared_libraries(root: Path, binaries: list[Path]) -> None:
     """Copies what these are linked with and the image lacks."""
     wanted = [str(path) for path in binaries if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
     lines = _run("ldd", *wanted, check=False).splitlines()
-    found = {Path(word) for line in lines for word in line.split() if word.startswith("/") and not word.endswith(":")}
+    found = {
+        Path(word)
+        for line in lines
+        for word in line.split()
+        if word.startswith("/") and not word.endswith(":")
+    }
     # Loaded by name when a thread is cancelled.
     found.add(Path(_run(tools.find("gcc"), "-print-file-name=libgcc_s.so.1").strip()))
     for path in found:
@@ -231,7 +238,9 @@ def _interpreter(image: DaskImage) -> dict[str, str]:
     if image not in _interpreters:
         for pattern in image.pythons:
             path = Path(pattern).expanduser()
-            candidates = sorted(str(p) for p in Path("/").glob(str(path)[1:])) if path.is_absolute() else [pattern]
+            candidates = (
+                sorted(str(p) for p in Path("/").glob(str(path)[1:])) if path.is_absolute() else [pattern]
+            )
             for candidate in candidates:
                 # A command that is there may be a shim that does not run.
                 answer = subprocess.run([candidate, "-c", _QUESTIONS], capture_output=True, text=True)
@@ -251,7 +260,10 @@ def _write(root: Path, configuration: dict) -> tuple[str, int]:
     content = hashlib.sha256()
     compressed = io.BytesIO()
     # The cheapest level: disks are slower than it, and the registry is near.
-    with layer.open("rb") as source, gzip.GzipFile(fileobj=compressed, mode="wb", compresslevel=1, mtime=0) as target:
+    with (
+        layer.open("rb") as source,
+        gzip.GzipFile(fileobj=compressed, mode="wb", compresslevel=1, mtime=0) as target,
+    ):
         while chunk := source.read(1 << 20):
             content.update(chunk)
             target.write(chunk)

@@ -1,8 +1,9 @@
 """The first process of the cluster's process and mount namespaces, inside its network namespace.
 
-Run as `init.py COMPONENTS STATE`. It prepares the namespaces, starts the components in order, starts again what
-ends, and adopts what they leave. Killing it ends every process and every mount of the cluster. Nothing here is to fail
-because a file of the checkout is gone, so it uses nothing of ours.
+Run as `init.py COMPONENTS STATE`. It prepares the namespaces, starts the components in order, starts again
+what ends, and adopts what they leave. Killing it ends every process and every mount of the cluster.
+
+It imports nothing of ours, so that it goes on when the checkout is gone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,16 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+
+SYSCTLS = {
+    "ipv4/ip_forward": "1",
+    "bridge/bridge-nf-call-iptables": "1",
+    # The machine next door gets no refusal else: one reply a second goes there, and redirects are the first.
+    "ipv4/icmp_ratelimit": "0",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/eth0/send_redirects": "0",
+}
+"""Of the network namespace, below /proc/sys/net."""
 
 RESTART_AFTER = 1.0
 """Seconds between the end of a component and its next start."""
@@ -33,13 +44,13 @@ def prepare(settings: dict, state: Path) -> None:
     for directory in ("/run/lock", "/run/netns"):
         Path(directory).mkdir(exist_ok=True)
     run("ip", "link", "set", "lo", "up")
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    bridged = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-    if bridged.exists():
-        bridged.write_text("1")
-    # A SYN to a service address that kube-proxy has not yet written must be refused. If it were lost, its conntrack
-    # entry would have no translation, its repetitions would use that entry, and a Dask worker that starts before its
-    # scheduler's service needs 15 to 35 s to connect instead of 3.
+    for setting, value in SYSCTLS.items():
+        path = Path("/proc/sys/net", setting)
+        if path.exists():
+            path.write_text(value)
+    # A SYN to a service address that kube-proxy has not yet written must be refused. If it were lost, its
+    # conntrack entry would have no translation, its repetitions would use that entry, and a Dask worker that
+    # starts before its scheduler's service needs 15 to 35 s to connect instead of 3.
     for chain in ("FORWARD", "OUTPUT"):
         reject = ["-j", "REJECT", "--reject-with", "icmp-port-unreachable"]
         run("iptables", "-w", "-A", chain, "-d", settings["service_network"], *reject)

@@ -15,6 +15,9 @@ from typing import IO
 
 from . import api, configuration, credentials, images, machine, settings, tools
 
+ANSWER_BOUND = 15.0
+"""Seconds that a cluster with living processes has to answer before it counts as broken."""
+
 READY_BOUND = 120.0
 """Seconds from the start of the processes to a node that is ready."""
 
@@ -68,15 +71,22 @@ def up(*, keep: bool) -> None:
 
 def _up(*, keep: bool) -> None:
     _prepare()
+    if _RECORD.exists() and _is_sound():
+        record = json.loads(_RECORD.read_text())
+        if record["tools"] != tools.key():
+            raise ClusterError(
+                f"a cluster with other programs runs here, of {record['checkout']}; take it down first"
+            )
+        if keep:
+            _KEPT.touch()
+        return
     if settings.STATE.exists():
-        if api.answers() and node_is_ready():
-            built = json.loads(_RECORD.read_text())["tools"] if _RECORD.exists() else ""
-            if built != tools.key():
-                raise ClusterError("a cluster of other programs runs here, of another checkout perhaps; take it down first")
-            if keep:
-                _KEPT.touch()
-            return
-        print("removing what is left of a cluster that does not answer", file=sys.stderr)
+        with open(settings.USERS, "w") as users:
+            if not _alone(users):
+                raise ClusterError(
+                    "tests use the cluster, but it does not answer; to remove it: down --force"
+                )
+        print("removing what is left of a cluster", file=sys.stderr)
     began = time.monotonic()
     machine.remove()
     settings.STATE.mkdir(parents=True)
@@ -89,10 +99,21 @@ def _up(*, keep: bool) -> None:
     _allow_proxy()
     _wait("the node to be ready", node_is_ready)
     _wait("the default service account", _default_service_account)
+    # The first pods of the first tests would else wait for it.
+    _pull(environment()["CREWCALL_TEST_IMAGE"])
     _RECORD.write_text(json.dumps({"tools": tools.key(), "checkout": str(settings.CHECKOUT)}))
     if keep:
         _KEPT.touch()
     print(f"up in {time.monotonic() - began:.1f} s", file=sys.stderr)
+
+
+def _is_sound() -> bool:
+    deadline = time.monotonic() + ANSWER_BOUND
+    while machine.processes() and time.monotonic() < deadline:
+        if api.answers() and node_is_ready():
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def down(*, force: bool) -> None:
@@ -114,7 +135,7 @@ def down(*, force: bool) -> None:
 def use(command: list[str]) -> int:
     """Runs a command with the cluster's variables, on a cluster that stays at least as long; its exit code.
 
-    The cluster is brought up if there is none, and taken down after its last user unless it was brought up to stay.
+    The cluster is brought up if there is none, and taken down after its last user, unless `up` made it stay.
     With CREWCALL_TEST_KUBECONFIG set, that cluster is used, and none is made.
     """
     if os.environ.get("CREWCALL_TEST_KUBECONFIG"):
@@ -175,6 +196,14 @@ def _default_service_account() -> bool:
     return True
 
 
+def _pull(image: str) -> None:
+    containerd = [str(tools.binary("ctr")), f"--address={configuration.SOCKET}", "--namespace=k8s.io"]
+    pull = ["images", "pull", f"--hosts-dir={settings.STATE / 'hosts'}", image]
+    done = subprocess.run([*containerd, *pull], capture_output=True, text=True)
+    if done.returncode:
+        raise ClusterError(f"containerd cannot pull {image}: {done.stderr.strip()}")
+
+
 def _allow_proxy() -> None:
     """A role that installers of clusters bind, and the API server does not."""
     group = "rbac.authorization.k8s.io"
@@ -204,7 +233,9 @@ def _wait(what: str, done: object) -> None:
 
 def _last_words() -> str:
     logs = sorted((settings.STATE / "log").glob("*.log"))
-    return "\n".join(f"== {log}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-5:]) for log in logs)
+    return "\n".join(
+        f"== {log}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-5:]) for log in logs
+    )
 
 
 def _alone(users: IO[str]) -> bool:

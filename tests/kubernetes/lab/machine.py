@@ -1,4 +1,4 @@
-"""What of the machine a cluster uses: a network namespace, a link and two routes into it, a cgroup, a directory."""
+"""What a cluster uses of the machine: a network namespace, a link and routes into it, cgroup, directory."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class MachineError(Exception):
     """The machine refused, or something would not go away."""
 
 
-def _ip(*arguments: str, check: bool = True) -> str:
+def _ip(*arguments: str) -> str:
     done = subprocess.run([tools.find("ip"), *arguments], capture_output=True, text=True)
-    if check and done.returncode:
+    if done.returncode:
         raise MachineError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
@@ -33,14 +33,16 @@ def _ip(*arguments: str, check: bool = True) -> str:
 def create_network() -> None:
     """Makes the namespace, and the link and routes by which this machine reaches node, services and pods.
 
-    Nothing leads from the namespace to anywhere but this machine, and no setting of the machine's own network changes.
+    Nothing leads from the namespace further than this machine, whose own network keeps its settings.
 
     Raises:
         MachineError: Another network here uses the addresses.
     """
     name = settings.NAME
-    for network in (settings.POD_NETWORK, settings.SERVICE_NETWORK, f"{settings.HOST_ADDRESS}/30"):
-        taken = [line for line in _ip("route", "show", "root", network).splitlines() if name not in line]
+    link = settings.HOST_ADDRESS.removesuffix("1") + "0/30"
+    for network in (settings.POD_NETWORK, settings.SERVICE_NETWORK, link):
+        taken = _ip("route", "show", "root", network).splitlines()
+        taken = [line for line in taken if not line.startswith("default")]
         if taken:
             raise MachineError(f"the cluster needs {network}, which this machine routes: {taken[0].strip()}")
     _ip("netns", "add", name)
@@ -79,7 +81,7 @@ def start() -> None:
 
 def processes() -> list[int]:
     """Every process in the cluster's network namespace or cgroup, found without any record of ours."""
-    found = {int(pid) for pid in _ip("netns", "pids", settings.NAME, check=False).split()}
+    found = {int(pid) for pid in (_ip("netns", "pids", settings.NAME).split() if _namespace_exists() else ())}
     for group in _cgroups():
         for members in group.rglob("cgroup.procs"):
             try:
@@ -97,10 +99,10 @@ def remove() -> None:
         MachineError: Something would not go away.
     """
     _end_processes()
-    if f"{settings.NAME}:" in _ip("-o", "link", "show") or f"{settings.NAME}@" in _ip("-o", "link", "show"):
+    if _link_exists():
         # The routes go with the link, and so does its other end.
         _ip("link", "delete", settings.NAME)
-    if settings.NAME in _ip("netns", "list").split():
+    if _namespace_exists():
         _ip("netns", "delete", settings.NAME)
     for group in _cgroups():
         for directory in sorted((p for p in group.rglob("*") if p.is_dir()), reverse=True):
@@ -108,7 +110,9 @@ def remove() -> None:
         group.rmdir()
     if settings.STATE.exists():
         made = json.loads(_MADE.read_text()) if _MADE.exists() else []
-        _unmount_below(settings.STATE)
+        # The cluster's mounts are in a namespace of their own: this is for those of another way to start it.
+        for point in _mounts_below(settings.STATE):
+            subprocess.run([tools.find("umount"), "--lazy", point], check=True)
         shutil.rmtree(settings.STATE)
         for directory in made:
             Path(directory).rmdir()
@@ -117,13 +121,21 @@ def remove() -> None:
 def leftovers() -> list[str]:
     """What of a cluster is on this machine; empty when there is none."""
     left = [f"process {pid}" for pid in processes()]
-    left += [f"link {line.split(':')[1].strip()}" for line in _ip("-o", "link").splitlines() if settings.NAME in line]
-    left += [f"route {line}" for line in _ip("route").splitlines() if settings.NAME in line]
-    left += [f"network namespace {name}" for name in _ip("netns", "list").split() if name == settings.NAME]
+    left += [f"link {settings.NAME}"] if _link_exists() else []
+    left += [f"route {line.strip()}" for line in _ip("route").splitlines() if settings.NAME in line.split()]
+    left += [f"network namespace {settings.NAME}"] if _namespace_exists() else []
     left += [f"cgroup {group}" for group in _cgroups()]
-    left += [f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if settings.NAME in line]
+    left += [f"mount {point}" for point in _mounts_below(settings.STATE)]
     left += [str(settings.STATE)] if settings.STATE.exists() else []
     return left
+
+
+def _link_exists() -> bool:
+    return Path("/sys/class/net", settings.NAME).exists()
+
+
+def _namespace_exists() -> bool:
+    return Path("/run/netns", settings.NAME).exists()
 
 
 def _end_processes() -> None:
@@ -144,9 +156,7 @@ def _cgroups() -> list[Path]:
     return [p for p in [root / settings.NAME, *(h / settings.NAME for h in root.iterdir())] if p.is_dir()]
 
 
-def _unmount_below(directory: Path) -> None:
-    """Mounts of the cluster live in its own namespace; this is for what a different start has left."""
-    for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-        point = line.split()[1]
-        if point.startswith(f"{directory}/"):
-            subprocess.run([tools.find("umount"), "--lazy", point], check=True)
+def _mounts_below(directory: Path) -> list[str]:
+    """The innermost first."""
+    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    return [point for point in reversed(points) if point.startswith(f"{directory}/")]

@@ -1,8 +1,8 @@
-"""A registry of container images that only reads: the pull half of the OCI distribution specification, version 1.1.
+"""A read-only registry of container images: the pull half of the OCI distribution specification, version 1.1.
 
-Run as `registry.py DIRECTORY PORT PRIVATE_PORT`. The directory holds `blobs/sha256/<hex>` and, for each repository,
-`repositories/<name>/<tag>`, a file with the digest of a manifest. On the second port the same images are served to
-those who bring a token, which its token endpoint gives for user and password.
+Run as `registry.py DIRECTORY PORT PRIVATE_PORT`. The directory holds `blobs/sha256/<hex>` and, for each
+repository, `repositories/<name>/<tag>`, a file with the digest of a manifest. The second port serves the same
+images to those who bring a token, which its token endpoint gives for user and password.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ _CHUNK = 1 << 20
 class Refusal(Exception):
     """An answer that is no success."""
 
-    def __init__(self, status: HTTPStatus, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, code: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.headers = headers or {}
@@ -98,7 +100,9 @@ class Handler(BaseHTTPRequestHandler):
         """The directory with the tags of a repository."""
         path = self.directory / "repositories" / name
         if not any(entry.is_file() for entry in (path.iterdir() if path.is_dir() else ())):
-            raise Refusal(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN", f"repository name not known to registry: {name}")
+            raise Refusal(
+                HTTPStatus.NOT_FOUND, "NAME_UNKNOWN", f"repository name not known to registry: {name}"
+            )
         return path
 
     def manifest(self, name: str, reference: str) -> None:

@@ -28,7 +28,7 @@ def status() -> int:
 
 
 def namespace(name: str) -> None:
-    """Prints pods, events and logs of a namespace, for the cluster that the environment names or the one here."""
+    """Prints pods, events and logs of a namespace, in the cluster of the environment or the one here."""
     print(f"== pods of {name}")
     _kubectl("get", "pods", "-n", name, "-o", "wide")
     print(f"== objects of {name}")

@@ -1,4 +1,4 @@
-"""Names, addresses and paths of the one test cluster that a machine can have."""
+"""Names, addresses and paths of a test cluster. A machine has one, and others only by number."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 """`tests/kubernetes` of the checkout that runs this."""
 
-NAME = "crewcall-test"
+INSTANCE = int(os.environ.get("CREWCALL_TEST_KUBERNETES_INSTANCE") or 0)
+"""0 to 3: clusters of different numbers can be on one machine at the same time."""
+
+NAME = f"crewcall-test-{INSTANCE}" if INSTANCE else "crewcall-test"
 """Of the network namespace, of the link into it (at most 15 characters) and of the cgroup."""
 
 NODE = "node1"
-HOST_ADDRESS = "10.250.77.1"
-NODE_ADDRESS = "10.250.77.2"
-POD_NETWORK = "10.244.0.0/16"
-SERVICE_NETWORK = "10.96.0.0/16"
-KUBERNETES_SERVICE = "10.96.0.1"
-FAKE_POD_NETWORK = "10.245.0.0/16"
+HOST_ADDRESS = f"10.250.{77 + INSTANCE}.1"
+NODE_ADDRESS = f"10.250.{77 + INSTANCE}.2"
+POD_NETWORK = f"10.{244 - 2 * INSTANCE}.0.0/16"
+FAKE_POD_NETWORK = f"10.{245 - 2 * INSTANCE}.0.0/16"
+SERVICE_NETWORK = f"10.{96 + INSTANCE}.0.0/16"
+KUBERNETES_SERVICE = f"10.{96 + INSTANCE}.0.1"
 CLUSTER_DOMAIN = "cluster.local"
 
 API_PORT = 6443
@@ -32,7 +35,7 @@ REGISTRY = f"{NODE_ADDRESS}:{REGISTRY_PORT}"
 PRIVATE_REGISTRY = f"{NODE_ADDRESS}:{PRIVATE_REGISTRY_PORT}"
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 
-STATE = Path("/var/lib/crewcall-test-kubernetes")
+STATE = Path(f"/var/lib/{NAME}-kubernetes")
 """All that a running cluster writes. Gone when it is down."""
 
 LOCKS = Path("/run/lock")

@@ -32,7 +32,7 @@ COMMANDS = {
     "etcd": "go.etcd.io/etcd/server/v3",
 }
 
-# Another value of any of these makes every package compile anew: CGO_ENABLED and -trimpath are in Go's cache keys.
+# CGO_ENABLED and -trimpath are in the keys of Go's cache: with other values every package compiles anew.
 GO_ENVIRONMENT = {
     "GOFLAGS": "-buildvcs=false -trimpath",
     "GOTOOLCHAIN": "local",
@@ -130,7 +130,9 @@ def install_system_packages() -> None:
     Raises:
         ToolError: Some are missing, and cannot be installed here.
     """
-    missing = sorted({package for name, package in SYSTEM.items() if not shutil.which(name, path=system_path())})
+    missing = sorted(
+        {package for name, package in SYSTEM.items() if not shutil.which(name, path=system_path())}
+    )
     if not missing:
         return
     if not shutil.which("apt-get"):
@@ -138,15 +140,19 @@ def install_system_packages() -> None:
     print(f"installing {' '.join(missing)}", file=sys.stderr)
     install = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *missing]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(install, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-        subprocess.run(["apt-get", "update", "--quiet"], env=environment, stdout=subprocess.DEVNULL, check=True)
+    if subprocess.run(
+        install, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ).returncode:
+        subprocess.run(
+            ["apt-get", "update", "--quiet"], env=environment, stdout=subprocess.DEVNULL, check=True
+        )
         subprocess.run(install, env=environment, stdout=subprocess.DEVNULL, check=True)
 
 
 def build() -> Path:
     """Builds what is not there yet, one program after the other, and returns `home()`.
 
-    With empty caches this downloads about 1 GB of modules and compiles for 15 minutes of processor time; with Go's
+    With empty caches this downloads about 1 GB of modules and takes 15 minutes of processor time; with Go's
     build cache filled it links for a minute.
 
     Raises:
