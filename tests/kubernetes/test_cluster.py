@@ -296,7 +296,7 @@ def test_pods_run_on_fake_nodes_without_a_process(kubectl: Kubectl) -> None:
 def test_a_deployment_and_its_service_come_up(kubectl: Kubectl) -> None:
     template = pod("web", image(), ["python", "-m", "http.server", "8000", "--directory", "/etc"])
     template["spec"]["restartPolicy"] = "Always"
-    del template["metadata"]["name"]
+    template = {"metadata": {"labels": template["metadata"]["labels"]}, "spec": template["spec"]}
     spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template}
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
     kubectl.create(deployment, service("web", 8000))

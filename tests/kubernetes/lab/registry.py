@@ -59,6 +59,11 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def do_POST(self) -> None:
+        """Refuses OAuth's way to a token, as many registries do; clients then take the other."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.answer(b"{}", {"Content-Type": "application/json"}, HTTPStatus.METHOD_NOT_ALLOWED)
+
     def route(self) -> None:
         """Finds who answers a path."""
         url = urlsplit(self.path)
