@@ -53,6 +53,10 @@ def arguments() -> argparse.Namespace:
     fakes.add_argument("count", type=int, metavar="N")
     failure = verbs.add_parser("report", help="pods, events and logs of a namespace")
     failure.add_argument("namespace")
+    calls = verbs.add_parser("calls", help="count the calls that clients have made, by verb and resource")
+    calls.add_argument("--agent", default="", metavar="TEXT", help="only of user agents that contain this")
+    calls.add_argument("--namespace", default="", help="only in this one")
+    calls.add_argument("--since", type=float, default=0.0, metavar="SECONDS", help="only as old as this")
     kubectl = verbs.add_parser("kubectl", help="kubectl as administrator")
     kubectl.add_argument("command", nargs=argparse.REMAINDER, metavar="...")
     return parser.parse_args()
@@ -80,6 +84,9 @@ def main() -> int:
         print(access.kubeconfig(given.namespace, without=given.without), end="")
     elif given.verb == "kwok":
         fake_nodes.have(given.count)
+    elif given.verb == "calls":
+        for what, count in report.calls(given.agent, given.namespace, given.since).most_common():
+            print(f"{count:7} {what}")
     elif given.verb == "report":
         report.namespace(given.namespace)
     elif given.verb == "kubectl":

@@ -29,6 +29,31 @@ server = "http://{settings.PRIVATE_REGISTRY}"
   capabilities = ["pull", "resolve"]
 """
 
+AUDIT_LOG = _STATE / "log" / "audit.log"
+"""One line for each call that anybody but the cluster's own components made."""
+
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {
+            "level": "None",
+            "users": [
+                "coredns",
+                "kwok",
+                "system:anonymous",
+                "system:apiserver",
+                "system:kube-controller-manager",
+                "system:kube-proxy",
+                "system:kube-scheduler",
+            ],
+        },
+        {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"]},
+        {"level": "Metadata"},
+    ],
+}
+
 _COREFILE = f"""\
 {settings.CLUSTER_DOMAIN}:53 in-addr.arpa:53 {{
   bind {settings.NODE_ADDRESS}
@@ -66,6 +91,7 @@ def write() -> None:
     (_STATE / "resolv.conf").write_text(f"nameserver {settings.NODE_ADDRESS}\n")
     (_STATE / "Corefile").write_text(_COREFILE)
     (_STATE / "kubelet.json").write_text(json.dumps(_kubelet(), indent=1))
+    (_STATE / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY, indent=1))
     (_STATE / "proxy.json").write_text(json.dumps(_proxy(), indent=1))
     COMPONENTS.write_text(json.dumps(_init(), indent=1))
 
@@ -303,5 +329,7 @@ def _api_server_flags() -> list[str]:
         "--max-requests-inflight=2000",
         "--max-mutating-requests-inflight=1000",
         "--event-ttl=1h",
+        f"--audit-policy-file={_STATE / 'audit-policy.json'}",
+        f"--audit-log-path={AUDIT_LOG}",
         *filter(None, os.environ.get("CREWCALL_TEST_API_SERVER_FLAGS", "").split(" ")),
     ]

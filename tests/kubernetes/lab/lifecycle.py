@@ -161,6 +161,7 @@ def environment() -> dict[str, str]:
         "CREWCALL_TEST_KUBECONFIG": str(settings.KUBECONFIG),
         "CREWCALL_TEST_KUBECTL": str(tools.binary("kubectl")),
         "CREWCALL_TEST_HELM": str(tools.binary("helm")),
+        "CREWCALL_TEST_AUDIT_LOG": str(configuration.AUDIT_LOG),
         "CREWCALL_TEST_IMAGE": f"{images.PUBLIC_REPOSITORY}:{images.dask_tag(images.NEWEST)}",
         "CREWCALL_TEST_IMAGE_OLDEST": f"{images.PUBLIC_REPOSITORY}:{images.dask_tag(images.OLDEST)}",
         "CREWCALL_TEST_REGISTRY": settings.REGISTRY,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+from collections import Counter
+from datetime import datetime
 
-from . import lifecycle, machine, settings, tools
+from . import configuration, lifecycle, machine, settings, tools
 
 LOG_LINES = 40
 
@@ -38,6 +41,37 @@ def namespace(name: str) -> None:
     for pod in _kubectl("get", "pods", "-n", name, "-o", "name", quiet=True).split():
         print(f"== log of {pod}", flush=True)
         _kubectl("logs", "-n", name, pod, "--all-containers", f"--tail={LOG_LINES}")
+
+
+def calls(agent: str = "", namespace: str = "", since: float = 0.0) -> Counter[str]:
+    """Counts the calls that clients made, from the audit log.
+
+    Args:
+        agent: Only of clients whose user agent contains this.
+        namespace: Only of this one.
+        since: Only of the last so many seconds; 0: all.
+
+    Returns:
+        How often, by what: `create pods`, `create pods/portforward: 403`. A watch counts when it begins.
+    """
+    counted: Counter[str] = Counter()
+    seen = set()
+    with open(configuration.AUDIT_LOG) as lines:
+        for line in lines:
+            event = json.loads(line)
+            if agent not in event.get("userAgent", "") or event["auditID"] in seen:
+                continue
+            target = event.get("objectRef", {"resource": event["requestURI"].split("?")[0]})
+            if namespace and target.get("namespace") != namespace:
+                continue
+            received = datetime.fromisoformat(event["requestReceivedTimestamp"].replace("Z", "+00:00"))
+            if since and received.timestamp() < time.time() - since:
+                continue
+            seen.add(event["auditID"])
+            resource = "/".join(filter(None, [target["resource"], target.get("subresource")]))
+            code = event["responseStatus"]["code"]
+            counted[f"{event['verb']} {resource}" + (f": {code}" if code >= 400 else "")] += 1
+    return counted
 
 
 def _kubectl(*arguments: str, quiet: bool = False) -> str:
