@@ -166,6 +166,7 @@ def environment() -> dict[str, str]:
         "CREWCALL_TEST_IMAGE_OLDEST": f"{images.PUBLIC_REPOSITORY}:{images.dask_tag(images.OLDEST)}",
         "CREWCALL_TEST_REGISTRY": settings.REGISTRY,
         "CREWCALL_TEST_PRIVATE_REGISTRY": settings.PRIVATE_REGISTRY,
+        "CREWCALL_INSECURE_REGISTRIES": f"{settings.REGISTRY},{settings.PRIVATE_REGISTRY}",
         "CREWCALL_TEST_REGISTRY_LOGIN": f"{settings.REGISTRY_USER}:{settings.REGISTRY_PASSWORD}",
     }
 
