@@ -163,6 +163,7 @@ class PodWatch:
         self.running: dict[str, float] = {}
         self.connection = namespace.server.connect(timeout=600.0)
         self.changed = threading.Condition()
+        self.ended = ""
 
     def __enter__(self) -> PodWatch:
         """Begin to watch."""
@@ -189,18 +190,25 @@ class PodWatch:
                     if event["object"].get("status", {}).get("phase") == "Running":
                         self.running.setdefault(name, now)
                     self.changed.notify_all()
-        except (OSError, ValueError, http.client.HTTPException):
-            return
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            reason = "the API server ended it"
+        with self.changed:
+            self.ended = reason
+            self.changed.notify_all()
 
     def wait(self, what: str, times: dict[str, float], count: int, bound: float) -> list[float]:
         """Return the times of the first `count`, in order, once there are so many.
 
         Raises:
-            TimeoutError: There were not within `bound` seconds.
+            TimeoutError: There were not within `bound` seconds, or the watch ended.
         """
         with self.changed:
-            if not self.changed.wait_for(lambda: len(times) >= count, bound):
-                raise TimeoutError(f"{len(times)} of {count} pods {what} within {bound:.0f} s")
+            self.changed.wait_for(lambda: len(times) >= count or self.ended, bound)
+            if len(times) < count:
+                end = f"; the watch ended: {self.ended}" if self.ended else ""
+                raise TimeoutError(f"{len(times)} of {count} pods {what} within {bound:.0f} s{end}")
             return sorted(times.values())[:count]
 
 

@@ -67,7 +67,7 @@ def create(namespace: Namespace, name: str, workers: int, image: str, *, fake: b
     address = f"tcp://{name}-scheduler.{namespace.name}.svc.cluster.local:8786"
     command = ["dask-worker", address, "--nthreads", "1", "--name", "$(DASK_WORKER_NAME)", "--no-dashboard"]
     worker = {"containers": [{"name": "worker", "args": command, **container}], **(FAKE if fake else {})}
-    probe = {"tcpSocket": {"port": 8786}, "periodSeconds": 1}
+    probe = {"httpGet": {"port": "http-dashboard", "path": "/health"}, "periodSeconds": 1}
     ports = [{"name": "tcp-comm", "containerPort": 8786}, {"name": "http-dashboard", "containerPort": 8787}]
     scheduler = {
         "containers": [
