@@ -65,7 +65,16 @@ def create(namespace: Namespace, name: str, workers: int, image: str, *, fake: b
         "resources": {"requests": {"cpu": "100m"}},
     }
     address = f"tcp://{name}-scheduler.{namespace.name}.svc.cluster.local:8786"
-    command = ["dask-worker", address, "--nthreads", "1", "--name", "$(DASK_WORKER_NAME)", "--no-dashboard"]
+    command = [
+        "dask",
+        "worker",
+        address,
+        "--nthreads",
+        "1",
+        "--name",
+        "$(DASK_WORKER_NAME)",
+        "--no-dashboard",
+    ]
     worker = {"containers": [{"name": "worker", "args": command, **container}], **(FAKE if fake else {})}
     probe = {"httpGet": {"port": "http-dashboard", "path": "/health"}, "periodSeconds": 1}
     ports = [{"name": "tcp-comm", "containerPort": 8786}, {"name": "http-dashboard", "containerPort": 8787}]
@@ -73,7 +82,7 @@ def create(namespace: Namespace, name: str, workers: int, image: str, *, fake: b
         "containers": [
             {
                 "name": "scheduler",
-                "args": ["dask-scheduler", "--host", "0.0.0.0"],
+                "args": ["dask", "scheduler", "--host", "0.0.0.0"],
                 "ports": ports,
                 "readinessProbe": probe,
                 **container,
