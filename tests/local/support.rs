@@ -269,7 +269,11 @@ pub fn node(cluster: &ClusterKey, group: &str, slot: u32) -> NodeId {
 }
 
 pub fn scheduler(cluster: &ClusterKey, identity: Arc<Identity>) -> NodeRequest {
-    let role = DaskRole::Scheduler(SchedulerArguments { idle_timeout: None, preload: Vec::new() });
+    let role = DaskRole::Scheduler(SchedulerArguments {
+        idle_timeout: None,
+        preload: Vec::new(),
+        nannies: Nanny::Posed,
+    });
     request(node(cluster, "scheduler", 0), role, identity)
 }
 

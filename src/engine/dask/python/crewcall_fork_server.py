@@ -33,7 +33,8 @@ Commands:
   configuration keys, and goes over Dask's own configuration as one more of its files would: maps are merged.
 
   Arguments of a scheduler: ``host`` ("127.0.0.1"), ``port`` (0), ``dashboard`` ("attach" | "none"),
-  ``idle_timeout`` (seconds | null), ``preload`` ([str]), ``id`` (str | null).
+  ``idle_timeout`` (seconds | null), ``preload`` ([str]), ``id`` (str | null), ``nannies`` (bool: there are or
+  will be workers with a Nanny of their own).
 
   Arguments of a worker: ``scheduler`` (address), ``name``, ``threads``, ``memory_limit`` (bytes; 0: none;
   null: Dask's own share of this machine), ``resources``, ``local_directory``, ``preload``, ``death_timeout``
@@ -195,6 +196,7 @@ _SCHEDULER_ARGUMENTS: dict[str, tuple[tuple[type, ...], Any]] = {
     "idle_timeout": ((int, float, type(None)), None),
     "preload": ((list,), ()),
     "id": ((str, type(None)), None),
+    "nannies": ((bool,), False),
 }
 
 _REQUIRED = object()
@@ -427,7 +429,7 @@ async def _serve_scheduler(launch: Launch, events: Events) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await crewcall_preload.dask_setup(scheduler)
+    crewcall_preload.set_up_scheduler(scheduler, nannies=arguments["nannies"])
     await scheduler
     port = scheduler.http_server.port if attach else None
     events.send("listening", node=launch.node, address=scheduler.address, dashboard_port=port)
@@ -483,33 +485,13 @@ async def _serve_worker(launch: Launch, events: Events) -> int:
     import crewcall_preload
     from distributed import Worker
 
-    arguments = launch.arguments
-    memory_limit = arguments["memory_limit"]
-    worker = Worker(
-        arguments["scheduler"],
-        name=arguments["name"],
-        nthreads=arguments["threads"],
-        memory_limit="auto" if memory_limit is None else memory_limit,
-        resources=arguments["resources"] or None,
-        local_directory=arguments["local_directory"],
-        preload=arguments["preload"] or None,
-        death_timeout=arguments["death_timeout"],
-        nanny=arguments["nanny"],
-        host=arguments["host"],
-        protocol="tls" if launch.tls else "tcp",
-        security=_security(launch.tls),
-        dashboard=False,
-    )
+    worker = Worker(nanny=launch.arguments["nanny"], **_options(launch))
     # SIGTERM must mean a drain from the first moment on.
-    crewcall_preload.drain_on_sigterm(worker, grace=arguments["drain_grace"])
+    crewcall_preload.drain_on_sigterm(worker, grace=launch.arguments["drain_grace"])
     budget = _memory_budget(worker)
     if budget is not None:
         events.send("memory", node=launch.node, **budget)
-    await worker
-    events.send("registered", node=launch.node)
-    events.close()
-    await worker.finished()
-    return 0
+    return await _serve_until_the_end(worker, launch, events)
 
 
 async def _serve_nanny(launch: Launch, events: Events) -> int:
@@ -517,27 +499,36 @@ async def _serve_nanny(launch: Launch, events: Events) -> int:
     import crewcall_preload
     from distributed import Nanny
 
+    nanny = Nanny(**_options(launch))
+    crewcall_preload.drain_on_sigterm(nanny, grace=launch.arguments["drain_grace"])
+    return await _serve_until_the_end(nanny, launch, events)
+
+
+def _options(launch: Launch) -> dict[str, Any]:
+    """Return what a Worker and a Nanny are both made with."""
     arguments = launch.arguments
     memory_limit = arguments["memory_limit"]
-    nanny = Nanny(
-        arguments["scheduler"],
-        name=arguments["name"],
-        nthreads=arguments["threads"],
-        memory_limit="auto" if memory_limit is None else memory_limit,
-        resources=arguments["resources"] or None,
-        local_directory=arguments["local_directory"],
-        preload=arguments["preload"] or None,
-        death_timeout=arguments["death_timeout"],
-        host=arguments["host"],
-        protocol="tls" if launch.tls else "tcp",
-        security=_security(launch.tls),
-        dashboard=False,
-    )
-    crewcall_preload.drain_on_sigterm(nanny, grace=arguments["drain_grace"])
-    await nanny
+    return {
+        "scheduler_ip": arguments["scheduler"],
+        "name": arguments["name"],
+        "nthreads": arguments["threads"],
+        "memory_limit": "auto" if memory_limit is None else memory_limit,
+        "resources": arguments["resources"] or None,
+        "local_directory": arguments["local_directory"],
+        "preload": arguments["preload"] or None,
+        "death_timeout": arguments["death_timeout"],
+        "host": arguments["host"],
+        "protocol": "tls" if launch.tls else "tcp",
+        "security": _security(launch.tls),
+        "dashboard": False,
+    }
+
+
+async def _serve_until_the_end(server: Any, launch: Launch, events: Events) -> int:
+    await server
     events.send("registered", node=launch.node)
     events.close()
-    await nanny.finished()
+    await server.finished()
     return 0
 
 

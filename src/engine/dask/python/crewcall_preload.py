@@ -94,11 +94,23 @@ logger = logging.getLogger("distributed.crewcall")
 async def dask_setup(server: Any) -> None:
     """Install what fits `server`, a Scheduler, Worker or Nanny. Called by Dask."""
     if _is_a(server, "Scheduler"):
-        install_status(server)
-        install_patience()
+        set_up_scheduler(server, nannies=os.environ.get("CREWCALL_NANNIES") == "own")
     elif _is_a(server, "Nanny") or (_is_a(server, "Worker") and server.nanny is None):
         # A worker under a nanny is stopped by it, and must not outstay that.
         drain_on_sigterm(server)
+
+
+def set_up_scheduler(scheduler: Any, *, nannies: bool) -> None:
+    """Install what a scheduler has.
+
+    Args:
+        scheduler: Started or not.
+        nannies: Whether there are or will be workers with a Nanny of their own.
+    """
+    install_status(scheduler)
+    install_patience()
+    if not nannies:
+        refuse_plugins_of_nannies(scheduler)
 
 
 def _is_a(server: Any, kind: str) -> bool:
@@ -667,6 +679,35 @@ def demand_differs(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool
         for key in before
         for amount, least in (("runnable", 1), ("unrunnable", 1), ("occupancy", 1.0))
     )
+
+
+# --- Plugins of nannies -------------------------------------------------------------------------------------
+
+
+def refuse_plugins_of_nannies(scheduler: Any) -> None:
+    """Have `scheduler` refuse a NannyPlugin that it would keep for nannies that never come.
+
+    Where there are workers, whoever poses as their nanny refuses.
+    """
+    stock = scheduler.handlers.get("register_nanny_plugin")
+    if stock is None:
+        logger.warning("this version of Dask registers plugins of nannies in an unknown way")
+        return
+
+    async def register_nanny_plugin(comm: Any, **fields: Any) -> Any:
+        name = fields.get("name")
+        known = name in scheduler.nanny_plugins
+        answers = await stock(comm, **fields)
+        if answers or known:
+            return answers
+        scheduler.nanny_plugins.pop(name, None)
+        raise RuntimeError(
+            "no worker of this cluster has a Nanny process that could run a NannyPlugin; give a group"
+            " `nanny: true` in the cluster's document, and register the plugin once its workers are there,"
+            " or use a WorkerPlugin"
+        )
+
+    scheduler.handlers["register_nanny_plugin"] = register_nanny_plugin
 
 
 # --- Retirement ---------------------------------------------------------------------------------------------
