@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     model::{
-        AnchorState, EndReason, Ending, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
-        ObservedNode, Presence, Severity, Slot, SlotEntry, Stage, Stop,
+        AnchorState, ClusterRecord, EndReason, Ending, Event, EventKind, FailureNote, Failures, Ledger,
+        NodeId, NodeName, ObservedNode, Presence, Severity, Slot, SlotEntry, Stage, Stop,
     },
     spec::{ClusterSpec, GroupName, count_of},
 };
@@ -55,6 +55,20 @@ pub(super) fn later(at: Timestamp, delay: Duration) -> Timestamp {
     at.checked_add(delay).unwrap_or(Timestamp::MAX)
 }
 
+/// The ledger, less the failures from before somebody asked for the cluster anew.
+fn forgiving(record: &ClusterRecord) -> Ledger {
+    let mut ledger = record.progress.ledger.clone();
+    let asked_at = record.wanted.asked_at;
+    for failures in
+        ledger.groups.values_mut().map(|group| &mut group.failures).chain([&mut ledger.anchor_failures])
+    {
+        if failures.last.as_ref().is_some_and(|last| asked_at.is_some_and(|asked| last.at < asked)) {
+            *failures = Failures::default();
+        }
+    }
+    ledger
+}
+
 /// A plan in the making.
 pub(super) struct Planner<'a> {
     pub(super) situation: &'a Situation<'a>,
@@ -84,7 +98,7 @@ impl<'a> Planner<'a> {
             ending: BTreeSet::new(),
             drained: BTreeSet::new(),
             lacks_ranking: false,
-            ledger: situation.record.progress.ledger.clone(),
+            ledger: forgiving(situation.record),
             actions: Vec::new(),
             events: Vec::new(),
             failing: BTreeSet::new(),

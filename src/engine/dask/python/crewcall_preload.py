@@ -27,9 +27,9 @@ types:
 - ``unavailable``: what could not be said, as text.
 
 It answers at once if ``sequence`` is not ``since``, else after the next change or after ``wait`` seconds (at
-most 60). Changes that wake: a worker came, left or changed its state; a client came or left; work began or
-ended; demand changed by its resources or by a fifth. The last two are looked at five times a second, and only
-while somebody waits.
+most 60); changes within 0.05 s after the answer before are told together. Changes that wake: a worker came,
+left or changed its state; a client came or left; work began or ended; demand changed by its resources or by a
+fifth. The last two are looked at five times a second, and only while somebody waits.
 """
 
 from __future__ import annotations
@@ -75,6 +75,9 @@ WAIT_LIMIT = 60.0
 
 PATIENCE = 15.0
 """Seconds without an arrival until results of a retiring worker are asked for anew; doubled each time."""
+
+PAUSE = 0.05
+"""Seconds between two answers to those who wait: a hundred arrivals at once are told in a few."""
 
 TICK = 0.2
 """Seconds between two looks at the demand while somebody waits."""
@@ -416,6 +419,7 @@ class StatusReporter(SchedulerPlugin):
         self._demand: list[dict[str, Any]] = []
         self._reported_demand: list[dict[str, Any]] = []
         self._observed_at = -1.0
+        self._answered_at = -1.0
         self._fingerprint: Any = None
         self._idle_since: float | None = time.time()
         self._transitions = getattr(scheduler, "transition_counter", 0)
@@ -435,6 +439,11 @@ class StatusReporter(SchedulerPlugin):
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(changed.wait(), min(TICK, max(0.0, bound - time.monotonic())))
                 self._observe()
+            pause = min(self._answered_at + PAUSE, bound) - time.monotonic()
+            if pause > 0 and self._open():
+                await asyncio.sleep(pause)
+                self._observe()
+            self._answered_at = time.monotonic()
         else:
             since = None
         return self._reply(since, bool(ranking))
