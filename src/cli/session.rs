@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use super::{CliError, args::GlobalArguments, document::similar, printer::Printer};
+use super::{CliError, Exit, args::GlobalArguments, document::similar, printer::Printer};
 use crate::{
     api::{ApiClient, ApiError, ErrorCode},
     controller::{ClusterView, Listed, process::Locations},
+    model::Event,
     spec::ClusterName,
+    store::Past,
 };
 
 /// The one context that this build has.
@@ -90,7 +92,7 @@ impl Session {
     pub async fn controller_of(&self, name: &ClusterName) -> Result<ApiClient, CliError> {
         match self.answerer().await? {
             Answerer::Controller(client) => Ok(client),
-            Answerer::NoClusters => Err(CliError::NoCluster { name: name.clone(), similar: None }),
+            Answerer::NoClusters => Err(no_cluster(name, None)),
         }
     }
 
@@ -132,5 +134,21 @@ pub async fn explain(client: &ApiClient, name: &ClusterName, error: ApiError) ->
         Listed::Unreadable { name, .. } => name,
     });
     let similar = similar(name.as_str(), known).and_then(|name| name.parse().ok());
-    CliError::NoCluster { name: name.clone(), similar }
+    no_cluster(name, similar)
+}
+
+/// There is no cluster of that name; there may have been one.
+pub fn no_cluster(name: &ClusterName, similar: Option<ClusterName>) -> CliError {
+    let ended = past_events(name, 1).ok().and_then(|mut events| events.pop());
+    CliError::NoCluster { name: name.clone(), similar, ended: ended.map(Box::new) }
+}
+
+/// The history of the last cluster of that name that has ended; empty where nothing is known of one.
+pub fn past_events(name: &ClusterName, limit: usize) -> Result<Vec<Event>, CliError> {
+    let past = Past::of(locations()?.state());
+    past.events(name, limit).map_err(|error| CliError::Process {
+        message: format!("cannot read the history of the last cluster named {name}: {error}"),
+        hint: None,
+        exit: Exit::Failed,
+    })
 }

@@ -253,7 +253,7 @@ impl<'a> Planner<'a> {
             self.spec().max_lifetime().map(|limit| (EndReason::MaxLifetime, wanted.created_at, limit)),
             self.spec().idle_timeout().zip(idle_since).map(|(limit, since)| (EndReason::Idle, since, limit)),
         ];
-        let mut near = false;
+        let mut near = BTreeSet::new();
         for (reason, since, limit) in limits.into_iter().flatten() {
             if self.passed(since, limit) {
                 self.event(
@@ -265,22 +265,30 @@ impl<'a> Planner<'a> {
                 return Some(reason);
             }
             if self.passed(since, limit.saturating_sub(ANNOUNCE.min(limit / 10))) {
-                near = true;
-                if !self.ledger.end_announced {
-                    let clients = self.idle_clients(reason);
-                    let message = format!("will be torn down at {}: {reason}{clients}", later(since, limit));
+                near.insert(reason);
+                if !self.ledger.ends_announced.contains(&reason) {
+                    let at = later(since, limit).strftime("%Y-%m-%dT%H:%M:%SZ");
+                    let message = match reason {
+                        EndReason::MaxLifetime => {
+                            format!("will be torn down at {at}: its maxLifetime ends then")
+                        }
+                        EndReason::Idle | EndReason::Deleted => {
+                            let clients = self.idle_clients();
+                            format!("will be torn down at {at}, if it stays idle until then{clients}")
+                        }
+                    };
                     self.event(Severity::Warning, EventKind::EndAnnounced, None, message);
                 }
             }
         }
-        self.ledger.end_announced = near;
+        self.ledger.ends_announced = near;
         None
     }
 
     /// Clients that are connected to an idle cluster, and do not keep it.
-    fn idle_clients(&self, reason: EndReason) -> String {
+    fn idle_clients(&self) -> String {
         match self.situation.engine {
-            EngineView::Seen(status) if reason == EndReason::Idle && status.clients > 0 => {
+            EngineView::Seen(status) if status.clients > 0 => {
                 let clients = count_of(status.clients.into(), "connected client");
                 format!(" ({clients}; a client alone is no work)")
             }
