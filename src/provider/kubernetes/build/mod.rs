@@ -2,6 +2,8 @@
 
 mod cluster;
 mod pod;
+#[cfg(test)]
+mod tests;
 
 pub use cluster::{
     Belonging, anchor, clients_policy, environment_secret, network_policy, owner, service, tls_secret,
