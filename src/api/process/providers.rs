@@ -1,11 +1,10 @@
 //! The providers that this program was built with.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use crate::{
     controller::Installation,
-    provider::{Directories, Provider},
-    spec::ProviderKind,
+    provider::{Directories, Providers},
 };
 
 /// What providers are made with.
@@ -23,15 +22,36 @@ pub(super) struct Means {
 }
 
 /// All that there are.
-#[cfg(all(feature = "local", target_os = "linux"))]
-pub(super) fn available(means: Means) -> BTreeMap<ProviderKind, Arc<dyn Provider>> {
-    let Means { directories, program, installation: Installation { machine, boot } } = means;
-    let local = crate::provider::local::LocalProvider::new(directories, program, machine, boot);
-    BTreeMap::from([(ProviderKind::Local, Arc::new(local) as Arc<dyn Provider>)])
+pub(super) fn available(means: Means) -> Providers {
+    let providers = with_kubernetes(Providers::default(), &means);
+    with_local(providers, means)
 }
 
-/// None, so far, without the local one.
+#[cfg(all(feature = "local", target_os = "linux"))]
+fn with_local(providers: Providers, means: Means) -> Providers {
+    let Means { directories, program, installation: Installation { machine, boot } } = means;
+    let local = crate::provider::local::LocalProvider::new(directories, program, machine, boot);
+    providers.with(crate::spec::ProviderKind::Local, std::sync::Arc::new(local))
+}
+
 #[cfg(not(all(feature = "local", target_os = "linux")))]
-pub(super) fn available(_: Means) -> BTreeMap<ProviderKind, Arc<dyn Provider>> {
-    BTreeMap::new()
+fn with_local(providers: Providers, _: Means) -> Providers {
+    providers
+}
+
+#[cfg(feature = "kubernetes")]
+fn with_kubernetes(providers: Providers, means: &Means) -> Providers {
+    use crate::{
+        controller::{Clock as _, SystemClock},
+        provider::kubernetes::KubernetesProviders,
+        spec::ProviderKind,
+    };
+
+    let family = KubernetesProviders::new(means.directories.state.clone(), || SystemClock.now());
+    providers.with_family(ProviderKind::Kubernetes, std::sync::Arc::new(family))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn with_kubernetes(providers: Providers, _: &Means) -> Providers {
+    providers
 }

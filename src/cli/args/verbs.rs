@@ -27,10 +27,10 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArguments {
-    /// Whose clusters: `local`, those of this machine.
+    /// Kubernetes: the context of the kubeconfig [default: the current one].
     #[arg(long, global = true, env = "CREWCALL_CONTEXT", value_name = "CONTEXT", hide_env_values = true)]
     pub context: Option<String>,
-    /// Kubernetes: the namespace.
+    /// Kubernetes: the namespace [default: the document's, then the context's].
     #[arg(short, long, global = true, env = "CREWCALL_NAMESPACE", value_name = "NAMESPACE")]
     #[arg(hide_env_values = true)]
     pub namespace: Option<Namespace>,

@@ -58,6 +58,9 @@ PROTOCOL = 1
 DRAIN_NOT_CLEAN = 76
 """Exit code of a worker that was told to stop and could not hand everything over."""
 
+ENDED_IDLE = 77
+"""Exit code of a scheduler that ended by its idle timeout: nobody is to start it again."""
+
 DEFAULT_GRACE = 25.0
 """Seconds from SIGTERM to the end: below the 30 that Kubernetes gives."""
 
@@ -96,6 +99,7 @@ async def dask_setup(server: Any) -> None:
     if _is_a(server, "Scheduler"):
         install_status(server)
         install_patience()
+        mark_idle_end(server)
     elif _is_a(server, "Nanny") or (_is_a(server, "Worker") and server.nanny is None):
         # A worker under a nanny is stopped by it, and must not outstay that.
         drain_on_sigterm(server)
@@ -116,6 +120,33 @@ def leave(code: int) -> None:
                 stream.flush()
     finally:
         os._exit(code)
+
+
+# --- The end of an idle scheduler ---------------------------------------------------------------------------
+
+
+def mark_idle_end(scheduler: Any) -> None:
+    """Have the process exit with `ENDED_IDLE` when `scheduler` ends by its idle timeout.
+
+    Dask's own command exits with 0 then, as it does when it is told to stop: nobody could tell whether to start
+    the scheduler again.
+    """
+    atexit.register(_exit_idle, scheduler)
+
+
+def ended_idle(scheduler: Any) -> bool:
+    """Return whether a scheduler that closed by itself was idle for its timeout."""
+    limit, since = scheduler.idle_timeout, scheduler.idle_since
+    return bool(limit and since and time.time() > since + limit)
+
+
+def _exit_idle(scheduler: Any) -> None:
+    if scheduler.status is Status.closed and ended_idle(scheduler):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(ENDED_IDLE)
 
 
 # --- Lossless stop ------------------------------------------------------------------------------------------

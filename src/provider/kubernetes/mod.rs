@@ -1,0 +1,21 @@
+//! Pods of a Kubernetes cluster, made with the caller's own rights in one namespace.
+
+mod build;
+mod client;
+mod clusters;
+mod connection;
+mod context;
+mod error;
+mod family;
+mod installation;
+mod logs;
+mod managed;
+mod names;
+mod observe;
+mod prepare;
+mod provider;
+mod watch;
+
+pub use context::{ContextChoice, resolve};
+pub use family::KubernetesProviders;
+pub use provider::KubernetesProvider;
