@@ -40,14 +40,14 @@ pub enum EndpointKind {
     NodePort,
 }
 
-/// The cluster's NetworkPolicy. It lets in the cluster's own pods, and who is named here.
+/// The cluster's `NetworkPolicy`. It lets in the cluster's own pods, and who is named here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkPolicySpec {
     /// Whether there is one. Default: true.
     #[serde(default = "super::types::yes", skip_serializing_if = "super::types::is_yes")]
     pub enabled: bool,
-    /// Who else may connect to the scheduler: peers as a NetworkPolicy has them.
+    /// Who else may connect to the scheduler: peers as a `NetworkPolicy` has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "parts::network_peers")]
     pub clients: Vec<NetworkPeer>,
@@ -124,11 +124,11 @@ impl ClusterSpec {
             return PodTemplate::default();
         };
         let own =
-            if group.is_scheduler() { Some(&self.scheduler.kubernetes) } else { self.own_template(group) };
+            if group.is_scheduler() { Some(&*self.scheduler.kubernetes) } else { self.own_template(group) };
         own.map_or_else(PodTemplate::default, |own| own.over(&kubernetes.pods))
     }
 
     fn own_template(&self, group: &GroupName) -> Option<&PodTemplate> {
-        self.group(group).map(|group| &group.kubernetes)
+        self.group(group).map(|group| &*group.kubernetes)
     }
 }

@@ -208,7 +208,7 @@ pub struct SchedulerSpec {
     pub env: BTreeMap<String, String>,
     /// Kubernetes only: the scheduler's pod, over `spec.provider.kubernetes.pods`.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub kubernetes: PodTemplate,
+    pub kubernetes: Box<PodTemplate>,
 }
 
 /// A group of workers made from one template.
@@ -256,7 +256,7 @@ pub struct WorkerGroupSpec {
     pub secret_env: BTreeMap<String, String>,
     /// Kubernetes only: the group's pods, over `spec.provider.kubernetes.pods`.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub kubernetes: PodTemplate,
+    pub kubernetes: Box<PodTemplate>,
 }
 
 /// What `create` waits for before it reports success.

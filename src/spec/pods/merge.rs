@@ -56,7 +56,7 @@ enum Same {
 }
 
 impl Named {
-    /// The list that stands under this key of a PodSpec, a container or a template.
+    /// The list that stands under this key of a pod, a container or a template.
     fn list(key: &str) -> Option<Self> {
         let (name, same): (&[&str], _) = match key {
             "containers" | "initContainers" => (&["name"], Same::Merges),

@@ -22,7 +22,8 @@ pub type Fragment = BTreeMap<String, Value>;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PodTemplate {
-    /// Labels of the pods. Those of `crewcall.dev/` and of `app.kubernetes.io/` are Crewcall's.
+    /// Labels of the pods. Those of `crewcall.dev/`, and `name`, `instance` and `managed-by` of
+    /// `app.kubernetes.io/`, are Crewcall's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::labels")]
     pub labels: BTreeMap<String, String>,
@@ -42,11 +43,11 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::fragment")]
     pub affinity: Fragment,
-    /// The PriorityClass of the pods.
+    /// The `PriorityClass` of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "parts::object_name")]
     pub priority_class_name: Option<String>,
-    /// The ServiceAccount of the pods. Its token is not mounted.
+    /// The `ServiceAccount` of the pods. Its token is not mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "parts::object_name")]
     pub service_account_name: Option<String>,
@@ -76,7 +77,7 @@ pub struct PodTemplate {
     /// What the container asks for beside `cpu` and `memory`, such as `nvidia.com/gpu`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub resources: PodResources,
-    /// For everything else: a part of a PodSpec, merged over the pod at last. The main container is named
+    /// For everything else: a part of a `PodSpec`, merged over the pod at last. The main container is named
     /// `dask`. Its command and image, the pod's restart policy and deadlines, and volumes that begin with `crewcall-` are not to be changed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::fragment")]

@@ -189,7 +189,10 @@ impl Reader {
             cpu: self.optional(&fields, "cpu", Self::cpu),
             memory: self.optional(&fields, "memory", Self::memory),
             env: self.optional(&fields, "env", Self::texts).unwrap_or_default(),
-            kubernetes: self.optional(&fields, "kubernetes", Self::pod_template).unwrap_or_default(),
+            kubernetes: self
+                .optional(&fields, "kubernetes", Self::pod_template)
+                .map(Box::new)
+                .unwrap_or_default(),
         })
     }
 
@@ -208,7 +211,10 @@ impl Reader {
             nanny: self.optional(&fields, "nanny", Self::boolean).unwrap_or(false),
             env: self.optional(&fields, "env", Self::texts).unwrap_or_default(),
             secret_env: self.optional(&fields, "secretEnv", Self::texts).unwrap_or_default(),
-            kubernetes: self.optional(&fields, "kubernetes", Self::pod_template).unwrap_or_default(),
+            kubernetes: self
+                .optional(&fields, "kubernetes", Self::pod_template)
+                .map(Box::new)
+                .unwrap_or_default(),
         })
     }
 

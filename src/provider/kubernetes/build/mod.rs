@@ -4,6 +4,7 @@ mod cluster;
 mod pod;
 #[cfg(test)]
 mod tests;
+mod template;
 
 pub use cluster::{
     Belonging, anchor, clients_policy, environment_secret, network_policy, owner, service, tls_secret,
