@@ -32,7 +32,8 @@ ended; demand changed by its resources or by a fifth. The last two are looked at
 while somebody waits.
 
 Scheduler: with ``CREWCALL_DASHBOARD_TLS=HOST:PORT`` the dashboard, or without bokeh Dask's plain routes, are
-also served there, to clients and controllers that show a certificate of the scheduler's authority. The plain HTTP server is then closed unless it listens on loopback alone.
+also served there, to clients and controllers that show a certificate of the scheduler's authority. The plain
+HTTP server is then closed unless it listens on loopback alone.
 """
 
 from __future__ import annotations
