@@ -75,7 +75,7 @@ pub async fn carry(
             let mut connected = connected.map_err(|error| {
                 format!("the dashboard of the scheduler does not speak TLS with us: {error}")
             })?;
-            join(browser, head, &mut connected).await
+            join(browser, head, &mut connected).await;
         }
     }
     Ok(())

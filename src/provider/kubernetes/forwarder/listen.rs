@@ -135,9 +135,9 @@ impl Hall {
         let carried = dashboard::carry(&mut browser, &head, near, access, uid).await;
         let end = tunnel.await.unwrap_or(End::Local);
         let problem = match (carried, end) {
-            (_, end @ End::Unreached(_)) => end,
-            (Err(problem), _) => End::Unreached(problem),
-            (Ok(()), end) => end,
+            // The tunnel knows better why TLS came to nothing.
+            (Err(problem), end) if !matches!(end, End::Unreached(_)) => End::Unreached(problem),
+            (_, end) => end,
         };
         if let End::Unreached(problem) = &problem {
             let text = format!("{problem}\n");

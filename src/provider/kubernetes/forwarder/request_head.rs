@@ -38,7 +38,7 @@ pub fn judge(bytes: &[u8]) -> Verdict {
         named.map(|(_, value)| value.trim()).collect()
     };
     match (values("host").as_slice(), values("origin").as_slice()) {
-        ([_], []) | ([], []) => Verdict::Pass,
+        ([_] | [], []) => Verdict::Pass,
         ([host], [origin]) if is_own(origin, host) => Verdict::Pass,
         ([_] | [], [_]) => Verdict::Foreign,
         _ => Verdict::Malformed,

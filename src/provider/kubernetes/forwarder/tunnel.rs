@@ -168,14 +168,13 @@ where
         }
         tokio::select! {
             read = local.read_buf(&mut buffer) => match read {
-                Ok(0) => return Ok(()),
+                // The end, or the local side has gone without a word.
+                Ok(0) | Err(_) => return Ok(()),
                 Ok(count) => {
                     shared.unanswered.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
                     let message = buffer.split().freeze();
                     sink.send(Message::Binary(message)).await.map_err(|error| describe(&error))?;
                 }
-                // The local side has gone without a word.
-                Err(_) => return Ok(()),
             },
             _ = ping.tick() => {
                 if shared.is_dead() {
@@ -256,3 +255,7 @@ fn describe(error: &WebSocketError) -> String {
         other => format!("the connection to the API server broke: {other}"),
     }
 }
+
+#[cfg(test)]
+#[path = "tunnel_tests.rs"]
+mod tests;
