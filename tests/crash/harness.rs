@@ -208,7 +208,7 @@ impl Harness {
         let store = CountedStore { inner: self.store(), steps: steps.clone(), memory: self.memory };
         let uids = self.uids.clone();
         FleetTools {
-            providers: BTreeMap::from([(ProviderKind::Local, provider)]),
+            providers: Providers::default().with(ProviderKind::Local, provider),
             engine: Arc::new(CountedEngine {
                 inner: FakeEngine::new(self.world.clone()),
                 steps: steps.clone(),

@@ -196,16 +196,31 @@ impl KubernetesClient {
         self.bounded(call, async { self.client.request(request?).await }).await
     }
 
+    /// Whether an object could be made, without making it. That its name is taken is no obstacle here.
+    pub async fn try_create(&self, resource: Resource, object: &Value) -> Result<(), ProviderError> {
+        let made: Result<Created<Value>, _> = self.post(resource, object, "&dryRun=All").await;
+        made.map(|_| ())
+    }
+
     /// Makes an object, without a look before. The server refuses fields that it does not know.
     pub async fn create<T: DeserializeOwned>(
         &self,
         resource: Resource,
         object: &Value,
     ) -> Result<Created<T>, ProviderError> {
+        self.post(resource, object, "").await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        resource: Resource,
+        object: &Value,
+        more: &str,
+    ) -> Result<Created<T>, ProviderError> {
         let name = object.pointer("/metadata/name").and_then(Value::as_str);
         let call = self.call(Verb::Create, resource, name);
         let path = resource.path(self.namespace());
-        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
+        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict{more}");
         let request = hyper::http::Request::post(uri)
             .header(hyper::http::header::CONTENT_TYPE, "application/json")
             .body(object.to_string().into_bytes())
@@ -233,13 +248,14 @@ impl KubernetesClient {
     pub async fn list(&self, resource: Resource, selector: &str) -> Result<Vec<Metadata>, ProviderError> {
         #[derive(serde::Deserialize)]
         struct Listed {
-            items: Vec<MetadataOnly>,
+            /// Null instead of an empty list.
+            items: Option<Vec<MetadataOnly>>,
         }
         let call = self.call(Verb::List, resource, None);
         let request = Request::new(resource.path(self.namespace()));
         let parameters = ListParams::default().labels(selector);
         let listed: Listed = self.request(call, request.list_metadata(&parameters)).await?;
-        Ok(listed.items.into_iter().map(|item| item.metadata).collect())
+        Ok(listed.items.into_iter().flatten().map(|item| item.metadata).collect())
     }
 
     /// The pods that a selector finds.

@@ -1,12 +1,19 @@
 //! What is to be seen to before anything of a new cluster is stored.
 
+use serde_json::json;
+
 use super::{
     client::{KubernetesClient, Resource, Verb},
     error::role_hint,
+    names,
 };
 use crate::{
+    environment::image::{ImageError, ImageTemplate},
     model::ErrorKind,
-    provider::{Caller, ProviderError},
+    provider::{
+        Caller, ProviderError,
+        images::{self, RegistryClient, RegistryOptions, ResolveError},
+    },
     spec::{ComputeCluster, EnvironmentSpec},
 };
 
@@ -59,16 +66,45 @@ pub async fn check_rights(client: &KubernetesClient) -> Result<(), ProviderError
     Err(ProviderError::new(ErrorKind::Auth, message).with_hint(role_hint(&missing, context)))
 }
 
-/// The image that nodes run.
-pub fn check_environment(cluster: &ComputeCluster) -> Result<(), ProviderError> {
-    match &cluster.spec.environment {
-        Some(EnvironmentSpec::Image(_)) => Ok(()),
-        _ => Err(ProviderError::new(
-            ErrorKind::Invalid,
-            "a cluster on Kubernetes needs an image with Dask for its pods",
-        )
-        .with_hint("write, below `spec`: `environment: {image: \"ghcr.io/dask/dask:2026.8.0-py3.13\"}`")),
+/// Whether objects can be made in the namespace: it is there, and is not being deleted.
+pub async fn check_namespace(
+    client: &KubernetesClient,
+    cluster: &ComputeCluster,
+) -> Result<(), ProviderError> {
+    let probe = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": names::anchor(&cluster.metadata.name) },
+    });
+    client.try_create(Resource::ConfigMaps, &probe).await
+}
+
+/// The image that nodes run, where it depends on the caller's versions or the document names none.
+pub async fn resolve_image(
+    cluster: &ComputeCluster,
+    caller: &Caller,
+    progress: &(dyn Fn(String) + Send + Sync),
+) -> Result<Option<EnvironmentSpec>, ProviderError> {
+    let template = match &cluster.spec.environment {
+        None => ImageTemplate::default(),
+        Some(EnvironmentSpec::Image(text)) => text.parse().map_err(|error: ImageError| {
+            ProviderError::new(ErrorKind::Invalid, error.to_string()).with_hint(error.hint())
+        })?,
+        Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_)) => {
+            let message = "pods run an image; packages and interpreters are for clusters on this machine";
+            return Err(ProviderError::new(ErrorKind::Invalid, message)
+                .with_hint("write `environment: {image: ...}`"));
+        }
+    };
+    if cluster.spec.environment.is_some() && !template.has_places() {
+        return Ok(None);
     }
+    progress(format!("looking for the image {template}"));
+    let versions = caller.context.interpreter.as_ref().map(|interpreter| interpreter.versions.clone());
+    let options = RegistryOptions::of_caller(&caller.environment).await.map_err(ResolveError::from)?;
+    let registry = RegistryClient::new(options);
+    let pinned = images::resolve(&versions.unwrap_or_default(), &template, &registry).await?;
+    Ok(Some(EnvironmentSpec::Image(pinned.to_string())))
 }
 
 /// Whether the caller has what `secretEnv` names.

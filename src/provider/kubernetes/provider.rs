@@ -18,15 +18,16 @@ use super::{
     installation::installation,
     logs::{self, KeptLogs},
     managed::managed,
-    names::{self, COMM_PORT, label},
+    names::{self, label},
     observe::SeenPod,
     prepare,
     watch::{ClusterWatch, Known},
+    way::{Forwarding, Way},
 };
 use crate::{
     model::{
-        AnchorState, CallerEnvironment, ClusterKey, ErrorKind, KubernetesContext, NodeName, NodeState,
-        Observed, ObservedNode, Origin, Role,
+        AnchorState, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, KubernetesContext, NodeName,
+        NodeState, Observed, ObservedNode, Origin, Role,
     },
     provider::{
         AnchorRequest, Caller, Capabilities, Follow, LogRequest, LogStream, Managed, NodeFailure,
@@ -70,6 +71,7 @@ struct Shared {
     state: PathBuf,
     now: Now,
     clusters: Clusters,
+    forwarding: Option<Forwarding>,
 }
 
 /// A cluster that is looked after, and the way to it.
@@ -82,9 +84,12 @@ struct Sight {
 
 impl KubernetesProvider {
     /// For an API server and namespace, with the directory of the installation's state. Nothing is asked yet.
-    pub fn new(context: KubernetesContext, state: PathBuf, now: Now) -> Self {
+    /// Without forwarders whoever uses it has a route to pods.
+    pub fn new(context: KubernetesContext, state: PathBuf, now: Now, forwarding: Option<Forwarding>) -> Self {
         let connection = Connection::new(context);
-        Self { shared: Arc::new(Shared { connection, state, now, clusters: Clusters::default() }) }
+        Self {
+            shared: Arc::new(Shared { connection, state, now, clusters: Clusters::default(), forwarding }),
+        }
     }
 
     fn context(&self) -> &KubernetesContext {
@@ -106,19 +111,41 @@ impl KubernetesProvider {
         Ok(Sight { client, entry, watch, logs: self.logs(&cluster.name) })
     }
 
-    fn observed(sight: &Sight, known: &Known) -> Observed {
+    /// How the scheduler is reached from here, if one runs.
+    async fn way(&self, cluster: &ClusterKey, known: &Known) -> Result<Option<Way>, ProviderError> {
+        let Some((pod, address)) = known.pods.values().find_map(|pod| Some((pod, pod.endpoint()?))) else {
+            return Ok(None);
+        };
+        match &self.shared.forwarding {
+            Some(forwarding) if self.context().name().is_some() => {
+                forwarding.way(cluster, self.context(), address).await.map(Some)
+            }
+            _ => Ok(Way::direct(address, pod.ip.as_deref())),
+        }
+    }
+
+    async fn forget(&self, cluster: &ClusterUid) -> Result<(), ProviderError> {
+        self.shared.clusters.forget(cluster);
+        match &self.shared.forwarding {
+            Some(forwarding) => forwarding.end(cluster).await,
+            None => Ok(()),
+        }
+    }
+
+    fn observed(sight: &Sight, known: &Known, way: Option<&Way>) -> Observed {
         let anchor = match &known.anchor {
             None => AnchorState::Absent,
             Some(anchor) if anchor.ending => AnchorState::Ending,
             Some(_) => AnchorState::Present,
         };
-        let nodes = known.pods.values().map(|pod| sight.observed_node(pod)).collect();
+        let nodes = known.pods.values().map(|pod| sight.observed_node(pod, way)).collect();
         Observed { anchor, nodes }
     }
 }
 
 impl Sight {
-    fn observed_node(&self, pod: &SeenPod) -> ObservedNode {
+    fn observed_node(&self, pod: &SeenPod, way: Option<&Way>) -> ObservedNode {
+        let way = way.filter(|_| pod.endpoint().is_some());
         let last_log = match &pod.state {
             NodeState::Ended(exit) if exit.code != Some(0) => self.logs.tail(&pod.id.name(), LAST_LINES),
             _ => Vec::new(),
@@ -128,9 +155,9 @@ impl Sight {
             template: pod.template.clone(),
             state: pod.state.clone(),
             origin: Origin::Planned,
-            reach: reach(pod),
+            reach: way.map(|way| way.reach.clone()),
             address: pod.endpoint().map(str::to_owned),
-            dashboard: None,
+            dashboard: way.and_then(|way| way.dashboard.clone()),
             last_log,
         }
     }
@@ -319,12 +346,6 @@ struct MetadataOnly {
     metadata: Metadata,
 }
 
-/// Where whoever has a route to pods reaches a scheduler.
-fn reach(pod: &SeenPod) -> Option<String> {
-    let (scheme, _) = pod.endpoint()?.split_once("://")?;
-    Some(format!("{scheme}://{}:{COMM_PORT}", pod.ip.as_ref()?))
-}
-
 fn belongs_to(found: &Metadata, cluster: &ClusterKey) -> bool {
     found
         .labels
@@ -373,19 +394,21 @@ impl Provider for KubernetesProvider {
         caller: &Caller,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<Prepared, ProviderError> {
-        prepare::check_environment(cluster)?;
         prepare::check_secrets(cluster, caller)?;
         progress(format!("asking {}", whom(self.context())));
         let (client, _) = self.shared.connection.client().await?;
         prepare::check_rights(&client).await?;
-        Ok(Prepared { cluster_environment: None, interpreter: None })
+        prepare::check_namespace(&client, cluster).await?;
+        let cluster_environment = prepare::resolve_image(cluster, caller, progress).await?;
+        Ok(Prepared { cluster_environment, interpreter: None })
     }
 
     async fn observe(&self, cluster: &ClusterKey) -> Result<Observed, ProviderError> {
         let sight = self.sight(cluster).await?;
         let known = sight.watch.known().await?;
         sight.keep_logs(&known).await;
-        Ok(Self::observed(&sight, &known))
+        let way = self.way(cluster, &known).await?;
+        Ok(Self::observed(&sight, &known, way.as_ref()))
     }
 
     async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError> {
@@ -470,7 +493,7 @@ impl Provider for KubernetesProvider {
             }
         }
         sight.logs.remove()?;
-        self.shared.clusters.forget(&cluster.uid);
+        self.forget(&cluster.uid).await?;
         Ok(Removal::Gone)
     }
 
@@ -487,8 +510,7 @@ impl Provider for KubernetesProvider {
         let selector = format!("{},{installation}", names::selector(&managed.cluster));
         client.delete_all(Resource::Pods, &selector, Some(AT_ONCE_GRACE)).await?;
         clear(&client, &selector).await?;
-        self.shared.clusters.forget(&managed.cluster);
-        Ok(())
+        self.forget(&managed.cluster).await
     }
 
     fn watch(&self, cluster: &ClusterKey) -> BoxStream<'static, ()> {
