@@ -1,7 +1,7 @@
 //! Lives of controllers over one world and one store, until what was asked for is there.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -17,7 +17,7 @@ use crewcall::{
     },
     model::{BootId, CallerContext, CallerEnvironment, ClusterUid, MachineId},
     provider::{
-        Provider,
+        Provider, Providers,
         fake::{Call, FakeEngine, FakeProvider, Habits, Mishap, World},
     },
     spec::{ComputeCluster, ProviderKind, Size},
