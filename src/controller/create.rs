@@ -44,7 +44,7 @@ impl Fleet {
         progress: Listener<'_>,
     ) -> Result<CreateReply, RequestError> {
         check(&request.document)?;
-        self.provider(request.document.spec.provider.kind())?;
+        self.provider(request.document.spec.provider.kind(), &request.context)?;
         let name = request.document.metadata.name.clone();
         let turn = self.turn(&name);
         let _held = turn.wait(&name, progress).await?;
@@ -130,7 +130,7 @@ impl Fleet {
         progress: Listener<'_>,
     ) -> Result<Ready, RequestError> {
         let CreateRequest { mut document, context, environment, mode: _ } = request;
-        let provider = self.provider(document.spec.provider.kind())?;
+        let provider = self.provider(document.spec.provider.kind(), &context)?;
         if document.spec.workers.size().is_none() {
             document.spec.workers.replicas = Some(1);
         }

@@ -145,6 +145,7 @@ fn world() -> impl Strategy<Value = Observed> {
                 state,
                 origin: crate::model::Origin::default(),
                 address,
+                reach: None,
                 dashboard: None,
                 last_log: vec!["last words".to_owned()],
             }
