@@ -220,6 +220,27 @@ assert client.submit(sum, [1, 2]).result() == 3
     });
 }
 
+#[test]
+fn a_plugin_of_nannies_is_refused_while_there_is_no_worker_and_kept_where_nannies_will_come() {
+    let refused = format!(
+        "{PLUGIN}
+assert not names()
+try:
+    register()
+except Exception as error:
+    assert '`nanny: true`' in str(error), error
+else:
+    raise SystemExit('it was not refused')
+"
+    );
+    run("  workers: {replicas: 0}\n", async |_, python, _, view| {
+        client(python, &view, &refused);
+    });
+    run("  workers: {replicas: 0, nanny: true}\n", async |_, python, _, view| {
+        client(python, &view, &format!("{PLUGIN}\nregister()\n"));
+    });
+}
+
 /// Tells a worker to stop with results in it, and looks that none was computed again.
 const STOP_ONE: &str = "
 import collections

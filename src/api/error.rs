@@ -67,7 +67,7 @@ impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
         let code = match &error {
             RequestError::NotFound(_) => ErrorCode::NotFound,
-            RequestError::Invalid(_) => ErrorCode::Invalid,
+            RequestError::Invalid(_) | RequestError::NoPlace(_) => ErrorCode::Invalid,
             RequestError::Fixed { .. } => ErrorCode::Conflict,
             RequestError::Refused(_) => ErrorCode::Refused,
             RequestError::Elsewhere { .. } => ErrorCode::Elsewhere,

@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CliError, args::CallerArguments, printer::Printer};
+use super::{CliError, args::CallerArguments, printer::Printer, session::Place};
 use crate::{
-    model::{CallerContext, CallerEnvironment, Interpreter, SoftwareVersions},
-    spec::{ComputeCluster, EnvironmentSpec},
+    model::{CallerContext, CallerEnvironment, Interpreter, KubernetesContext, SoftwareVersions},
+    spec::{ComputeCluster, EnvironmentSpec, ProviderKind},
 };
 
 /// The directory that the command was called in.
@@ -70,10 +70,12 @@ pub async fn context(
     document: &ComputeCluster,
     document_directory: PathBuf,
     arguments: &CallerArguments,
+    place: &Place,
     environment: &CallerEnvironment,
     printer: &Printer,
 ) -> Result<CallerContext, CliError> {
     let working_directory = working_directory()?;
+    let kubernetes = kubernetes(document, place, environment, &working_directory)?;
     let active = || find_interpreter(environment, &working_directory);
     let import_path = match arguments.import_path.as_slice() {
         [] => import_path(environment, &working_directory),
@@ -87,7 +89,61 @@ pub async fn context(
         }
         None => None,
     };
-    Ok(CallerContext { working_directory, import_path, interpreter, document_directory, umask: umask() })
+    let umask = umask();
+    Ok(CallerContext { working_directory, import_path, interpreter, document_directory, umask, kubernetes })
+}
+
+/// Where Kubernetes is, for a document of a cluster there.
+fn kubernetes(
+    document: &ComputeCluster,
+    place: &Place,
+    environment: &CallerEnvironment,
+    working_directory: &Path,
+) -> Result<Option<KubernetesContext>, CliError> {
+    if document.spec.provider.kind() == ProviderKind::Kubernetes {
+        return kubernetes_context(document, place, environment, working_directory).map(Some);
+    }
+    let named = |message| {
+        let hint = Some("leave it out; it is for clusters on Kubernetes".to_owned());
+        Err(CliError::Usage { message, hint })
+    };
+    match place {
+        Place { context: Some(name), .. } => {
+            named(format!("context {name}: the document's cluster is not on Kubernetes"))
+        }
+        Place { namespace: Some(name), .. } => {
+            named(format!("namespace {name}: the document's cluster is not on Kubernetes"))
+        }
+        Place { context: None, namespace: None } => Ok(None),
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+fn kubernetes_context(
+    document: &ComputeCluster,
+    place: &Place,
+    environment: &CallerEnvironment,
+    working_directory: &Path,
+) -> Result<KubernetesContext, CliError> {
+    use crate::provider::kubernetes::{ContextChoice, resolve};
+
+    let namespace = document.metadata.namespace.clone().or_else(|| place.namespace.clone());
+    let choice = ContextChoice { context: place.context.clone(), namespace };
+    resolve(environment, working_directory, &choice)
+        .map_err(|error| CliError::Usage { message: error.message, hint: error.hint })
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn kubernetes_context(
+    _: &ComputeCluster,
+    _: &Place,
+    _: &CallerEnvironment,
+    _: &Path,
+) -> Result<KubernetesContext, CliError> {
+    Err(CliError::Usage {
+        message: "this build of crewcall has no provider `kubernetes`".to_owned(),
+        hint: Some("build it with `cargo build --features kubernetes`".to_owned()),
+    })
 }
 
 /// This process' file mode creation mask. Asking the system for it would change it.
@@ -104,8 +160,9 @@ async fn versions(
     printer: &Printer,
 ) -> SoftwareVersions {
     match &document.spec.environment {
-        None => SoftwareVersions::default(),
-        Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_) | EnvironmentSpec::Image(_)) => {
+        None if document.spec.provider.kind() == ProviderKind::Local => SoftwareVersions::default(),
+        None
+        | Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_) | EnvironmentSpec::Image(_)) => {
             probe_versions(path, environment).await.unwrap_or_else(|error| {
                 printer.warning(&format!("your software cannot be compared with the cluster's: {error}"));
                 SoftwareVersions::default()

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, ErrorCode, process::ConnectError},
+    model::Event,
     spec::{ClusterName, ColorChoice, LoadError},
     telemetry::LoggingError,
 };
@@ -39,6 +40,8 @@ pub enum CliError {
         name: ClusterName,
         /// A name that there is and that looks like it.
         similar: Option<ClusterName>,
+        /// The last that happened to the last cluster that had the name.
+        ended: Option<Box<Event>>,
     },
     /// No node that is called so.
     #[error("cluster {cluster} has no node `{node}` with a log")]
@@ -202,6 +205,11 @@ impl CliError {
             Self::NoCluster { similar: Some(similar), .. } => {
                 Some(format!("did you mean `{similar}`? `crewcall list` shows what there is"))
             }
+            Self::NoCluster { similar: None, ended: Some(last), name } => Some(format!(
+                "there was one until {}, the last of it: {}; `crewcall events {name}` shows its history",
+                last.at.strftime("%Y-%m-%d %H:%M:%SZ"),
+                last.message
+            )),
             Self::NoCluster { similar: None, .. } => Some("`crewcall list` shows what there is".to_owned()),
             Self::NoNode { nodes, .. } if nodes.is_empty() => {
                 Some("none of its nodes has started".to_owned())
@@ -308,7 +316,8 @@ mod tests {
 
     #[test]
     fn the_first_of_several_failures_decides_the_exit_code() {
-        let missing = |name: &str| CliError::NoCluster { name: name.parse().unwrap(), similar: None };
+        let missing =
+            |name: &str| CliError::NoCluster { name: name.parse().unwrap(), similar: None, ended: None };
         let several = CliError::Several(vec![missing("a"), CliError::Bug("x".to_owned())]);
         assert_eq!(several.exit(), Exit::NotFound);
         assert_eq!(several.render(ColorChoice::Never, 80).matches("error: ").count(), 2);

@@ -2,15 +2,26 @@
 
 use std::path::Path;
 
-use super::{CliError, args::GlobalArguments, document::similar, printer::Printer};
+use super::{CliError, Exit, args::GlobalArguments, document::similar, printer::Printer};
 use crate::{
     api::{ApiClient, ApiError, ErrorCode},
     controller::{ClusterView, Listed, process::Locations},
-    spec::ClusterName,
+    model::{CallerContext, Event},
+    spec::{ClusterName, Namespace},
+    store::Past,
 };
 
-/// The one context that this build has.
+/// The context that is this machine's controller and nothing else.
 const LOCAL: &str = "local";
+
+/// Which Kubernetes the command line means, where it says so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// A context of the kubeconfig.
+    pub context: Option<String>,
+    /// A namespace.
+    pub namespace: Option<Namespace>,
+}
 
 /// What every command has at hand.
 pub struct Session {
@@ -45,28 +56,21 @@ impl Session {
     }
 
     fn check_context(&self) -> Result<(), CliError> {
-        let usage = |message, hint: &str| Err(CliError::Usage { message, hint: Some(hint.to_owned()) });
         match self.global.context.as_deref() {
-            None | Some(LOCAL | "") => {}
-            Some(kube) if kube.starts_with("kube:") => {
-                return usage(
-                    format!(
-                        "context {kube}: this version of crewcall speaks only to this machine's controller"
-                    ),
-                    "leave --context and CREWCALL_CONTEXT out; Kubernetes arrives with a later version",
-                );
-            }
-            Some(other) => {
-                return usage(format!("there is no context named {other}"), "there is one: `local`");
-            }
+            Some(kube) if kube.starts_with("kube:") => Err(CliError::Usage {
+                message: format!(
+                    "context {kube}: this version of crewcall speaks only to this machine's controller"
+                ),
+                hint: Some("name a context of the kubeconfig as it is, without `kube:`".to_owned()),
+            }),
+            _ => Ok(()),
         }
-        match &self.global.namespace {
-            None => Ok(()),
-            Some(namespace) => usage(
-                format!("namespace {namespace}: clusters on this machine have no namespaces"),
-                "leave -n and CREWCALL_NAMESPACE out",
-            ),
-        }
+    }
+
+    /// Which Kubernetes is meant.
+    pub fn place(&self) -> Place {
+        let context = self.global.context.clone().filter(|name| !matches!(name.as_str(), LOCAL | ""));
+        Place { context, namespace: self.global.namespace.clone() }
     }
 
     /// A controller, started if there is none.
@@ -89,8 +93,15 @@ impl Session {
     /// The controller that knows the cluster `name`; not found where there is none.
     pub async fn controller_of(&self, name: &ClusterName) -> Result<ApiClient, CliError> {
         match self.answerer().await? {
-            Answerer::Controller(client) => Ok(client),
-            Answerer::NoClusters => Err(CliError::NoCluster { name: name.clone(), similar: None }),
+            Answerer::Controller(client) => {
+                if self.place() != Place::default()
+                    && let Ok(view) = client.get(name).await
+                {
+                    self.place().check(&view.name, &view.context)?;
+                }
+                Ok(client)
+            }
+            Answerer::NoClusters => Err(no_cluster(name, None)),
         }
     }
 
@@ -101,6 +112,29 @@ impl Session {
             Ok(view) => Ok((client, view)),
             Err(error) => Err(explain(&client, name, error).await),
         }
+    }
+}
+
+impl Place {
+    /// Whether a cluster is where the command line says; everywhere, where it says nothing.
+    pub fn holds(&self, context: &CallerContext) -> bool {
+        let there = context.kubernetes.as_ref();
+        self.context.as_ref().is_none_or(|name| there.is_some_and(|there| there.context == *name))
+            && self.namespace.as_ref().is_none_or(|name| there.is_some_and(|there| there.namespace == *name))
+    }
+
+    fn check(&self, name: &ClusterName, context: &CallerContext) -> Result<(), CliError> {
+        if self.holds(context) {
+            return Ok(());
+        }
+        let place = match &context.kubernetes {
+            None => "runs on this machine, where there are no namespaces".to_owned(),
+            Some(there) => format!("is in namespace {} ({})", there.namespace, there.described()),
+        };
+        Err(CliError::Usage {
+            message: format!("cluster {name} {place}"),
+            hint: Some("leave --context and -n out: names are unique on this machine".to_owned()),
+        })
     }
 }
 
@@ -132,5 +166,21 @@ pub async fn explain(client: &ApiClient, name: &ClusterName, error: ApiError) ->
         Listed::Unreadable { name, .. } => name,
     });
     let similar = similar(name.as_str(), known).and_then(|name| name.parse().ok());
-    CliError::NoCluster { name: name.clone(), similar }
+    no_cluster(name, similar)
+}
+
+/// There is no cluster of that name; there may have been one.
+pub fn no_cluster(name: &ClusterName, similar: Option<ClusterName>) -> CliError {
+    let ended = past_events(name, 1).ok().and_then(|mut events| events.pop());
+    CliError::NoCluster { name: name.clone(), similar, ended: ended.map(Box::new) }
+}
+
+/// The history of the last cluster of that name that has ended; empty where nothing is known of one.
+pub fn past_events(name: &ClusterName, limit: usize) -> Result<Vec<Event>, CliError> {
+    let past = Past::of(locations()?.state());
+    past.events(name, limit).map_err(|error| CliError::Process {
+        message: format!("cannot read the history of the last cluster named {name}: {error}"),
+        hint: None,
+        exit: Exit::Failed,
+    })
 }

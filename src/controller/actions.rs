@@ -19,6 +19,7 @@ impl Reconciler {
             Action::EnsureAnchor => {
                 let request = AnchorRequest {
                     cluster,
+                    document: Arc::new(record.wanted.document.clone()),
                     interpreter: record.wanted.interpreter.clone(),
                     context: record.wanted.context.clone(),
                     environment: self.cell.environment().unwrap_or_default(),
@@ -69,6 +70,7 @@ impl Reconciler {
             None => engine.scheduler_launch(document, &node.id),
         });
         let launches: Vec<_> = launches.map(Arc::new).collect();
+        let wanted = Arc::new(document.clone());
         let cluster = self.cell.key().clone();
         let (tls, lifetime, now) = (document.spec.tls, document.spec.max_lifetime(), self.tools.clock.now());
         let kept = self.identities.clone();
@@ -91,7 +93,8 @@ impl Reconciler {
                     };
                     let nodes = nodes.into_iter().zip(launches).map(request).collect();
                     failpoint("launch.before-call");
-                    let result = provider.ensure_nodes(&NodesRequest { cluster, nodes }).await;
+                    let result =
+                        provider.ensure_nodes(&NodesRequest { cluster, document: wanted, nodes }).await;
                     failpoint("launch.after-call");
                     result
                 }

@@ -44,7 +44,7 @@ impl Fleet {
         progress: Listener<'_>,
     ) -> Result<CreateReply, RequestError> {
         check(&request.document)?;
-        self.provider(request.document.spec.provider.kind())?;
+        self.provider(request.document.spec.provider.kind(), &request.context)?;
         let name = request.document.metadata.name.clone();
         let turn = self.turn(&name);
         let _held = turn.wait(&name, progress).await?;
@@ -130,7 +130,7 @@ impl Fleet {
         progress: Listener<'_>,
     ) -> Result<Ready, RequestError> {
         let CreateRequest { mut document, context, environment, mode: _ } = request;
-        let provider = self.provider(document.spec.provider.kind())?;
+        let provider = self.provider(document.spec.provider.kind(), &context)?;
         if document.spec.workers.size().is_none() {
             document.spec.workers.replicas = Some(1);
         }
@@ -165,6 +165,7 @@ impl Fleet {
             context: caller.context,
             interpreter,
             forced_generation: None,
+            asked_at: None,
         };
         let record =
             ClusterRecord { format: RECORD_FORMAT, revision: 1, wanted, progress: Progress::default() };
@@ -216,13 +217,25 @@ impl Fleet {
             if member.cell.environment().is_none() {
                 member.cell.set_environment(request.environment);
             }
-            if outcome == CreateOutcome::Updated {
-                self.apply(member, &wanted, &changes).await?;
+            match outcome {
+                CreateOutcome::Updated => self.apply(member, &wanted, &changes).await?,
+                _ if record.has_failures() => self.ask_again(member).await?,
+                _ => {}
             }
         }
         let mut view = member.view();
         view.generation = member.cell.record().await.wanted.generation;
         Ok(CreateReply { outcome, changes, warnings, cluster: Some(view) })
+    }
+
+    /// Has what failed tried again at once: whoever asks for what is there may have removed the cause.
+    async fn ask_again(&self, member: &Member) -> Result<(), StoreError> {
+        let now = self.tools.clock.now();
+        let update = |record: &mut ClusterRecord| {
+            record.wanted.ask(now);
+            Ok(())
+        };
+        member.cell.update::<_, StoreError>(update).await
     }
 
     async fn apply(
@@ -231,15 +244,16 @@ impl Fleet {
         wanted: &ComputeCluster,
         changes: &[String],
     ) -> Result<(), StoreError> {
+        let now = self.tools.clock.now();
         let update = |record: &mut ClusterRecord| {
             record.wanted.document = spec::carry_sizes(&record.wanted.document, wanted);
-            record.wanted.generation += 1;
+            record.wanted.ask(now);
             Ok(())
         };
         failpoint("update.before-store");
         member.cell.update::<_, StoreError>(update).await?;
         failpoint("update.after-store");
-        let (at, severity, kind) = (self.tools.clock.now(), Severity::Normal, EventKind::Updated);
+        let (at, severity, kind) = (now, Severity::Normal, EventKind::Updated);
         let message = format!("the document was changed: {}", changes.join("; "));
         member.cell.report(vec![Event { at, severity, kind, node: None, message }]).await;
         Ok(())

@@ -16,10 +16,10 @@ use super::{
 use crate::{
     engine::Engine,
     model::{
-        BootId, CallerEnvironment, ClusterRecord, ClusterUid, EndReason, Ending, Event, EventKind, MachineId,
-        NodeName, Phase, Presence, Severity,
+        BootId, CallerContext, CallerEnvironment, ClusterRecord, ClusterUid, EndReason, Ending, Event,
+        EventKind, MachineId, NodeName, Phase, Presence, Severity,
     },
-    provider::{LogRequest, LogStream, Provider},
+    provider::{LogRequest, LogStream, NoProvider, Provider, Providers},
     spec::{ClusterName, ProviderKind},
     store::{Store, StoreError, Strangers, Unreadable},
 };
@@ -36,7 +36,7 @@ pub struct Installation {
 /// What a fleet works with.
 pub struct FleetTools {
     /// The providers that this program has.
-    pub providers: BTreeMap<ProviderKind, Arc<dyn Provider>>,
+    pub providers: Providers,
     /// What runs in clusters.
     pub engine: Arc<dyn Engine>,
     /// Where what was decided lasts.
@@ -145,21 +145,24 @@ impl Fleet {
         environment: Option<CallerEnvironment>,
         standing: Standing,
     ) {
-        let kind = record.wanted.document.spec.provider.kind();
+        let provider = self.provider_of(&record);
         let cell = ClusterCell::new(self.tools.store.clone(), record, environment);
         let member = Member { cell, standing };
         self.members().insert(member.cell.key().name.clone(), member.clone());
         self.changed.send_modify(|n| *n += 1);
         if standing == Standing::Ours {
-            self.start(member.cell, kind);
+            self.start(member.cell, provider);
         }
     }
 
     /// Starts the loop of a cluster.
-    fn start(self: &Arc<Self>, cell: Arc<ClusterCell>, kind: ProviderKind) {
-        let Some(provider) = self.tools.providers.get(&kind).cloned() else {
-            tracing::warn!(cluster = %cell.key().name, "this build has no provider {}", kind.as_str());
-            return;
+    fn start(self: &Arc<Self>, cell: Arc<ClusterCell>, provider: Result<Arc<dyn Provider>, RequestError>) {
+        let provider = match provider {
+            Ok(provider) => provider,
+            Err(error) => {
+                tracing::warn!(cluster = %cell.key().name, "nobody looks after it: {error}");
+                return;
+            }
         };
         let tools = Tools {
             provider,
@@ -199,8 +202,19 @@ impl Fleet {
         names.entry(name.clone()).or_default().clone()
     }
 
-    pub(super) fn provider(&self, kind: ProviderKind) -> Result<&Arc<dyn Provider>, RequestError> {
-        self.tools.providers.get(&kind).ok_or(RequestError::NoProvider(kind.as_str()))
+    pub(super) fn provider(
+        &self,
+        kind: ProviderKind,
+        context: &CallerContext,
+    ) -> Result<Arc<dyn Provider>, RequestError> {
+        self.tools.providers.of(kind, context).map_err(|reason| match reason {
+            NoProvider::NotBuilt => RequestError::NoProvider(kind.as_str()),
+            NoProvider::NoPlace => RequestError::NoPlace(kind.as_str()),
+        })
+    }
+
+    fn provider_of(&self, record: &ClusterRecord) -> Result<Arc<dyn Provider>, RequestError> {
+        self.provider(record.wanted.document.spec.provider.kind(), &record.wanted.context)
     }
 
     /// Changes whenever a cluster comes or goes.
@@ -339,7 +353,7 @@ impl Fleet {
 
     /// Runs the loop of a lost cluster, so that it cleans up.
     async fn revive(self: &Arc<Self>, member: &Member) {
-        let kind = member.cell.record().await.wanted.document.spec.provider.kind();
+        let provider = self.provider_of(&member.cell.record().await);
         let key = member.cell.key().name.clone();
         let dormant = self.members().get_mut(&key).is_some_and(|known| {
             let dormant = known.standing == Standing::Lost;
@@ -347,7 +361,7 @@ impl Fleet {
             dormant
         });
         if dormant {
-            self.start(member.cell.clone(), kind);
+            self.start(member.cell.clone(), provider);
         }
     }
 
@@ -376,8 +390,7 @@ impl Fleet {
 
     async fn with_provider(&self, name: &ClusterName) -> Result<(Member, Arc<dyn Provider>), RequestError> {
         let member = self.existing(name)?;
-        let kind = member.cell.record().await.wanted.document.spec.provider.kind();
-        let provider = self.provider(kind)?.clone();
+        let provider = self.provider_of(&member.cell.record().await)?;
         Ok((member, provider))
     }
 }

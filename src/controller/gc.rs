@@ -25,10 +25,17 @@ impl Fleet {
     /// would protect it is not known.
     pub async fn gc(&self, sweep: Sweep) -> Result<Vec<Leftover>, RequestError> {
         let mut found: Vec<(Arc<dyn Provider>, Managed)> = Vec::new();
-        for provider in self.tools.providers.values() {
-            found.extend(
-                provider.list_managed().await?.into_iter().map(|managed| (provider.clone(), managed)),
-            );
+        let mut leftovers = Vec::new();
+        for provider in self.tools.providers.all() {
+            match provider.list_managed().await {
+                Ok(listed) => found.extend(listed.into_iter().map(|managed| (provider.clone(), managed))),
+                // What cannot be looked at keeps nobody from the rest.
+                Err(error) => leftovers.push(Leftover {
+                    description: "what may be left where nobody can look".to_owned(),
+                    age_seconds: 0,
+                    fate: Fate::Kept(error.to_string()),
+                }),
+            }
         }
         let age = self.tools.store.age().await?;
         let records = self.tools.store.list().await?;
@@ -41,7 +48,6 @@ impl Fleet {
         let orphans = found
             .into_iter()
             .filter(|(_, managed)| !known.contains(&managed.cluster) && managed.age >= GRACE);
-        let mut leftovers = Vec::new();
         for (provider, managed) in orphans {
             let fate = match (reason_to_keep(&managed, &Knowledge { age, unreadable }, sweep), sweep) {
                 (Some(reason), _) => Fate::Kept(reason),

@@ -249,7 +249,7 @@ impl Reconciler {
         // A predecessor that has not ended yet has nothing to say, even if it had the same address.
         let schedulers = self.world.nodes.iter().filter(|node| node.id.group.is_scheduler());
         let newest = schedulers.max_by_key(|node| node.id.incarnation).filter(|node| node.is_alive());
-        let Some((node, address)) = newest.and_then(|node| Some((node.id.name(), node.address.clone()?)))
+        let Some((node, address)) = newest.and_then(|node| Some((node.id.name(), node.endpoint()?.clone())))
         else {
             self.watch = None;
             return Ok(EngineView::NotAsked);

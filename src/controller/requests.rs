@@ -171,6 +171,9 @@ pub enum RequestError {
     /// This program was built without that provider.
     #[error("this build of crewcall has no provider `{0}`")]
     NoProvider(&'static str),
+    /// The request does not say where clusters of that provider are.
+    #[error("the request does not say where `{0}` is")]
+    NoPlace(&'static str),
     /// The provider refused or failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -209,6 +212,10 @@ impl RequestError {
             Self::Elsewhere { .. } => Some("run the command on that machine".to_owned()),
             Self::Unreadable(unreadable) => Some(unreadable.hint.clone()),
             Self::NoProvider(name) => Some(format!("build it with `cargo build --features {name}`")),
+            Self::NoPlace(_) => Some(
+                "the command or package that asks is older than the controller: bring it up to date"
+                    .to_owned(),
+            ),
             Self::Provider(error) => error.hint.clone(),
             Self::Store(StoreError::Io { .. }) => {
                 Some("mend that, and run the command again; clusters that run go on meanwhile".to_owned())

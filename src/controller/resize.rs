@@ -1,5 +1,7 @@
 //! From a person's wish for another size to the document that says so.
 
+use jiff::Timestamp;
+
 use super::{ClusterView, Fleet, RequestError, ScaleRequest, Unplaced, failpoint::failpoint};
 use crate::{
     model::{ClusterRecord, Event, EventKind, Presence, Severity},
@@ -16,10 +18,11 @@ impl Fleet {
         let member = self.changeable(name).await?;
         let group = request.group.clone().unwrap_or_else(GroupName::workers);
         failpoint("scale.before-store");
-        let message = member.cell.update(|record| scaled(record, &group, request)).await?;
+        let at = self.tools.clock.now();
+        let message = member.cell.update(|record| scaled(record, &group, request, at)).await?;
         failpoint("scale.after-store");
         if let Some(message) = message {
-            let (at, severity, kind) = (self.tools.clock.now(), Severity::Normal, EventKind::Scaled);
+            let (severity, kind) = (Severity::Normal, EventKind::Scaled);
             member.cell.report(vec![Event { at, severity, kind, node: None, message }]).await;
         }
         let record = member.cell.record().await;
@@ -36,6 +39,7 @@ fn scaled(
     record: &mut ClusterRecord,
     name: &GroupName,
     request: &ScaleRequest,
+    now: Timestamp,
 ) -> Result<Option<String>, RequestError> {
     let cluster = record.name().clone();
     if matches!(record.wanted.presence, Presence::Absent(_)) {
@@ -55,10 +59,13 @@ fn scaled(
     })?;
     let forced = request.unplaced == Unplaced::Lose;
     if before == Some(request.size) && !forced {
+        if record.has_failures() {
+            record.wanted.ask(now);
+        }
         return Ok(None);
     }
     record.wanted.document = document;
-    record.wanted.generation += 1;
+    record.wanted.ask(now);
     record.wanted.forced_generation = forced.then_some(record.wanted.generation);
     let before = before.map_or_else(|| "1 (by default)".to_owned(), |size| size.to_string());
     Ok(Some(format!("group {name}: from {before} to {} workers", request.size)))

@@ -183,7 +183,7 @@ impl ClusterView {
             generation: wanted.generation,
             observed_generation: record.progress.observed_generation,
             created_at: wanted.created_at,
-            endpoint: scheduler.and_then(|node| node.address.clone()),
+            endpoint: scheduler.and_then(|node| node.endpoint().cloned()),
             dashboard: scheduler.and_then(|node| node.dashboard.clone()),
             client: client.clone(),
             groups,

@@ -57,6 +57,9 @@ pub struct Wanted {
     /// The generation whose scale-down may lose results (`scale --force`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced_generation: Option<u64>,
+    /// When somebody last asked for the cluster as it is to be: what failed before is tried again at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
 }
 
 /// Whether a cluster should exist.
@@ -79,7 +82,7 @@ pub struct Ending {
 }
 
 /// Why a cluster ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EndReason {
     /// Somebody deleted it.
@@ -102,7 +105,23 @@ pub struct Progress {
     pub observed_generation: u64,
 }
 
+impl Wanted {
+    /// Notes that something else is wanted from `now` on, or the same once more.
+    pub fn ask(&mut self, now: Timestamp) {
+        self.generation += 1;
+        self.asked_at = Some(now);
+    }
+}
+
 impl ClusterRecord {
+    /// Whether something has failed that is tried again ever less often.
+    pub fn has_failures(&self) -> bool {
+        let ledger = &self.progress.ledger;
+        let mut failures =
+            ledger.groups.values().map(|group| &group.failures).chain([&ledger.anchor_failures]);
+        failures.any(|failures| !failures.is_none())
+    }
+
     /// The cluster's name.
     pub fn name(&self) -> &ClusterName {
         &self.wanted.document.metadata.name

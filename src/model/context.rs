@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::Namespace;
+
 /// The part of the caller's context that is kept with the cluster. No secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,6 +25,40 @@ pub struct CallerContext {
     /// host's, 077.
     #[serde(default)]
     pub umask: Option<u32>,
+    /// Where Kubernetes is, for a cluster that runs there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesContext>,
+}
+
+/// An API server, who speaks to it, and a namespace; by reference, without credentials.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KubernetesContext {
+    /// The kubeconfig files, absolute, the first to have a word has it; none within a pod, which speaks with
+    /// its service account.
+    pub kubeconfig: Vec<PathBuf>,
+    /// The context in them; empty without them.
+    pub context: String,
+    /// The namespace of the cluster's objects.
+    pub namespace: Namespace,
+    /// The API server's address. What the context says of another one is not followed.
+    pub server: String,
+}
+
+impl KubernetesContext {
+    /// The context's name; `None` within a pod.
+    pub fn name(&self) -> Option<&str> {
+        Some(self.context.as_str()).filter(|_| !self.kubeconfig.is_empty())
+    }
+
+    /// The context and where it is from, for a person.
+    pub fn described(&self) -> String {
+        let files: Vec<String> = self.kubeconfig.iter().map(|path| path.display().to_string()).collect();
+        match self.name() {
+            Some(name) => format!("context {name} of {}", files.join(":")),
+            None => "this pod's service account".to_owned(),
+        }
+    }
 }
 
 /// A Python interpreter and what is installed for it.

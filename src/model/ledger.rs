@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Incarnation, NodeId, NodeName, Slot, TemplateHash};
+use super::{EndReason, Incarnation, NodeId, NodeName, Slot, TemplateHash};
 use crate::spec::{ClusterName, GroupName};
 
 /// What was decided and may have been begun.
@@ -24,9 +24,9 @@ pub struct Ledger {
     /// By group; the scheduler is a group of one.
     #[serde(default)]
     pub groups: BTreeMap<GroupName, GroupLedger>,
-    /// Whether the coming end was announced.
-    #[serde(default)]
-    pub end_announced: bool,
+    /// Which coming ends were announced.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ends_announced: BTreeSet<EndReason>,
     /// Since when the cluster may have been idle for all that is known: the start of its idleness, or
     /// else the last time that anybody looked. Noted now and then, and only with an `idleTimeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

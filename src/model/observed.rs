@@ -39,8 +39,11 @@ pub struct ObservedNode {
     /// Who had it started.
     #[serde(default)]
     pub origin: Origin,
-    /// Where it listens; for a scheduler, the endpoint of the cluster.
+    /// Where it listens, as other nodes reach it.
     pub address: Option<String>,
+    /// Where the controller, and clients on its machine, reach a scheduler, if that is not the address.
+    #[serde(default)]
+    pub reach: Option<String>,
     /// The link to its dashboard.
     pub dashboard: Option<String>,
     /// The last lines of its log, when it has ended.
@@ -113,6 +116,11 @@ impl std::fmt::Display for Exit {
 }
 
 impl ObservedNode {
+    /// Where the controller, and clients on its machine, reach a scheduler.
+    pub fn endpoint(&self) -> Option<&String> {
+        self.reach.as_ref().or(self.address.as_ref())
+    }
+
     /// Whether it holds a place: it runs, or will.
     pub fn is_alive(&self) -> bool {
         match self.state {

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     model::{
-        AnchorState, EndReason, Ending, Event, EventKind, FailureNote, Failures, Ledger, NodeId, NodeName,
-        ObservedNode, Presence, Severity, Slot, SlotEntry, Stage, Stop,
+        AnchorState, ClusterRecord, EndReason, Ending, Event, EventKind, FailureNote, Failures, Ledger,
+        NodeId, NodeName, ObservedNode, Presence, Severity, Slot, SlotEntry, Stage, Stop,
     },
     spec::{ClusterSpec, GroupName, count_of},
 };
@@ -55,6 +55,20 @@ pub(super) fn later(at: Timestamp, delay: Duration) -> Timestamp {
     at.checked_add(delay).unwrap_or(Timestamp::MAX)
 }
 
+/// The ledger, less the failures from before somebody asked for the cluster anew.
+fn forgiving(record: &ClusterRecord) -> Ledger {
+    let mut ledger = record.progress.ledger.clone();
+    let asked_at = record.wanted.asked_at;
+    for failures in
+        ledger.groups.values_mut().map(|group| &mut group.failures).chain([&mut ledger.anchor_failures])
+    {
+        if failures.last.as_ref().is_some_and(|last| asked_at.is_some_and(|asked| last.at < asked)) {
+            *failures = Failures::default();
+        }
+    }
+    ledger
+}
+
 /// A plan in the making.
 pub(super) struct Planner<'a> {
     pub(super) situation: &'a Situation<'a>,
@@ -84,7 +98,7 @@ impl<'a> Planner<'a> {
             ending: BTreeSet::new(),
             drained: BTreeSet::new(),
             lacks_ranking: false,
-            ledger: situation.record.progress.ledger.clone(),
+            ledger: forgiving(situation.record),
             actions: Vec::new(),
             events: Vec::new(),
             failing: BTreeSet::new(),
@@ -239,7 +253,7 @@ impl<'a> Planner<'a> {
             self.spec().max_lifetime().map(|limit| (EndReason::MaxLifetime, wanted.created_at, limit)),
             self.spec().idle_timeout().zip(idle_since).map(|(limit, since)| (EndReason::Idle, since, limit)),
         ];
-        let mut near = false;
+        let mut near = BTreeSet::new();
         for (reason, since, limit) in limits.into_iter().flatten() {
             if self.passed(since, limit) {
                 self.event(
@@ -251,22 +265,30 @@ impl<'a> Planner<'a> {
                 return Some(reason);
             }
             if self.passed(since, limit.saturating_sub(ANNOUNCE.min(limit / 10))) {
-                near = true;
-                if !self.ledger.end_announced {
-                    let clients = self.idle_clients(reason);
-                    let message = format!("will be torn down at {}: {reason}{clients}", later(since, limit));
+                near.insert(reason);
+                if !self.ledger.ends_announced.contains(&reason) {
+                    let at = later(since, limit).strftime("%Y-%m-%dT%H:%M:%SZ");
+                    let message = match reason {
+                        EndReason::MaxLifetime => {
+                            format!("will be torn down at {at}: its maxLifetime ends then")
+                        }
+                        EndReason::Idle | EndReason::Deleted => {
+                            let clients = self.idle_clients();
+                            format!("will be torn down at {at}, if it stays idle until then{clients}")
+                        }
+                    };
                     self.event(Severity::Warning, EventKind::EndAnnounced, None, message);
                 }
             }
         }
-        self.ledger.end_announced = near;
+        self.ledger.ends_announced = near;
         None
     }
 
     /// Clients that are connected to an idle cluster, and do not keep it.
-    fn idle_clients(&self, reason: EndReason) -> String {
+    fn idle_clients(&self) -> String {
         match self.situation.engine {
-            EngineView::Seen(status) if reason == EndReason::Idle && status.clients > 0 => {
+            EngineView::Seen(status) if status.clients > 0 => {
                 let clients = count_of(status.clients.into(), "connected client");
                 format!(" ({clients}; a client alone is no work)")
             }
@@ -305,8 +327,11 @@ impl<'a> Planner<'a> {
         Some(all)
     }
 
-    fn finish(self, outcome: Outcome) -> Plan {
+    fn finish(mut self, outcome: Outcome) -> Plan {
         let conditions = conditions::conditions(self.situation, &self.ledger);
+        if matches!(outcome, Outcome::Continues) {
+            self.events.extend(conditions::new_obstacles(self.situation, &conditions));
+        }
         Plan {
             conditions,
             ledger: self.ledger,

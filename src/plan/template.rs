@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     model::TemplateHash,
-    spec::{ClusterSpec, GroupName},
+    spec::{ClusterSpec, GroupName, PodTemplate},
 };
 
 /// The fingerprint of a group's template: 12 hexadecimal digits.
@@ -27,7 +27,13 @@ pub fn template_hash(spec: &ClusterSpec, group: &GroupName) -> TemplateHash {
         }
         own
     });
-    let template = json!({ "env": spec.env, "secretEnv": spec.secret_env, "group": own });
+    let mut template = json!({ "env": spec.env, "secretEnv": spec.secret_env, "group": own });
+    let pod = spec.pod_template(group);
+    if pod != PodTemplate::default()
+        && let Some(template) = template.as_object_mut()
+    {
+        template.insert("pod".to_owned(), json!(pod));
+    }
     let digest = Sha256::digest(template.to_string());
     let hexadecimal = digest.iter().take(6).fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
@@ -35,4 +41,31 @@ pub fn template_hash(spec: &ClusterSpec, group: &GroupName) -> TemplateHash {
         text
     });
     TemplateHash::new(hexadecimal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::load;
+
+    fn hash(provider: &str, rest: &str) -> TemplateHash {
+        let text = format!(
+            "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {{name: demo}}\n\
+             spec:\n  provider: {provider}\n{rest}"
+        );
+        template_hash(&load("test", &text).unwrap().cluster.spec, &GroupName::workers())
+    }
+
+    #[test]
+    fn what_a_document_says_of_pods_is_part_of_a_groups_template() {
+        let plain = hash("{kubernetes: {}}", "");
+        assert_eq!(plain, hash("{local: {}}", ""), "a new release must not roll what runs");
+        assert_eq!(
+            plain,
+            hash("{kubernetes: {endpoint: NodePort}}", "  scheduler: {kubernetes: {labels: {a: b}}}\n")
+        );
+        let labelled = hash("{kubernetes: {pods: {labels: {a: b}}}}", "");
+        assert_ne!(plain, labelled);
+        assert_eq!(labelled, hash("{kubernetes: {}}", "  workers: {kubernetes: {labels: {a: b}}}\n"));
+    }
 }

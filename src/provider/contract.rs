@@ -145,6 +145,8 @@ pub struct Prepared {
 pub struct AnchorRequest {
     /// Which cluster.
     pub cluster: ClusterKey,
+    /// What is wanted.
+    pub document: Arc<ComputeCluster>,
     /// What local nodes run with.
     pub interpreter: Option<Interpreter>,
     /// Working directory and import path of local nodes.
@@ -158,6 +160,8 @@ pub struct AnchorRequest {
 pub struct NodesRequest {
     /// Of which cluster.
     pub cluster: ClusterKey,
+    /// What is wanted of it.
+    pub document: Arc<ComputeCluster>,
     /// Which nodes; all of one role.
     pub nodes: Vec<NodeRequest>,
 }

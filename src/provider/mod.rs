@@ -3,14 +3,23 @@
 mod contract;
 #[cfg(feature = "fake")]
 pub mod fake;
+#[cfg(feature = "kubernetes")]
+pub mod images;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 #[cfg(all(feature = "local", target_os = "linux"))]
 pub mod local;
 mod machine;
+#[cfg(all(any(feature = "kubernetes", feature = "local"), target_os = "linux"))]
+#[cfg_attr(not(feature = "local"), expect(dead_code, reason = "the local provider uses all of it"))]
+mod os;
+mod registry;
 
 pub use contract::{
     AnchorRequest, Caller, Capabilities, Directories, Follow, LogRequest, LogStream, Managed, NodeFailure,
     NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding, Vitality,
 };
 pub use machine::{boot_id, machine_id};
+pub use registry::{Family, NoProvider, Providers};
 
 pub use crate::model::{ErrorKind, Residue, Stop};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    ClusterSpec, DaskSpec, EngineSpec, GroupName, ProviderKind, ProviderSpec, Size, Span, TimeLimit, WaitFor,
-    WorkerGroupSpec, limits,
+    ClusterSpec, DaskSpec, EngineSpec, EnvironmentSpec, GroupName, ProviderKind, ProviderSpec, Size, Span,
+    TimeLimit, WaitFor, WorkerGroupSpec, limits,
 };
 
 impl WaitFor {
@@ -32,6 +32,13 @@ impl ProviderSpec {
             Self::Ec2(_) => ProviderKind::Ec2,
         }
     }
+}
+
+impl EnvironmentSpec {
+    /// What an image's name may have in braces.
+    pub const IMAGE_PLACEHOLDERS: [&str; 2] = ["{dask}", "{python}"];
+    /// The images of Dask's own project, by their versions.
+    pub const DEFAULT_IMAGE: &str = "ghcr.io/dask/dask:{dask}-py{python}";
 }
 
 impl ProviderKind {

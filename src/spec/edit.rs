@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ClusterSpec, ComputeCluster, Cpu, FieldPath, GroupName, Memory, WorkerGroupSpec};
+use super::{
+    ClusterSpec, ComputeCluster, Cpu, FieldPath, GroupName, Memory, PodTemplate, ProviderSpec,
+    WorkerGroupSpec,
+};
 
 /// A field with two values; `None` where a document does not have it. Values are JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,6 +57,8 @@ pub fn compare(old: &ComputeCluster, new: &ComputeCluster) -> Edit {
     let mut template = Differences::default();
     template.add(&FieldPath::of("spec.env"), &before.env, &after.env);
     template.add(&FieldPath::of("spec.secretEnv"), &before.secret_env, &after.secret_env);
+    let pods = |spec: &ClusterSpec| spec.kubernetes().map(|kubernetes| kubernetes.pods.clone());
+    template.add(&FieldPath::of("spec.provider.kubernetes.pods"), &pods(before), &pods(after));
     edit.template.splice(0..0, template.0);
     edit
 }
@@ -81,7 +86,7 @@ fn identity(old: &ComputeCluster, new: &ComputeCluster, changes: &mut Vec<FieldC
 fn fixed(old: &ClusterSpec, new: &ClusterSpec, changes: &mut Vec<FieldChange>) {
     let mut found = Differences::default();
     let spec = FieldPath::of("spec");
-    found.add(&spec.key("provider"), &old.provider, &new.provider);
+    found.add(&spec.key("provider"), &without_pods(&old.provider), &without_pods(&new.provider));
     found.add(&spec.key("engine"), &old.engine, &new.engine);
     found.add(&spec.key("environment"), &old.environment, &new.environment);
     found.add(&spec.key("tls"), &old.tls, &new.tls);
@@ -115,7 +120,7 @@ fn groups(old: &ClusterSpec, new: &ClusterSpec, edit: &mut Edit) {
             edit.added_groups.push(name);
             continue;
         };
-        if Template::of(old, before) != Template::of(new, after) {
+        if Template::of(old, &name, before) != Template::of(new, &name, after) {
             let mut found = Differences::default();
             found.add(&group_path(&name), &without_size(before), &without_size(after));
             edit.template.extend(found.0);
@@ -139,6 +144,15 @@ fn without_size(group: &WorkerGroupSpec) -> WorkerGroupSpec {
     WorkerGroupSpec { replicas: None, min: None, max: None, ..group.clone() }
 }
 
+/// The provider's own settings; a template of pods is one of nodes, and rolls them.
+fn without_pods(provider: &ProviderSpec) -> ProviderSpec {
+    let mut provider = provider.clone();
+    if let ProviderSpec::Kubernetes(kubernetes) = &mut provider {
+        kubernetes.pods = PodTemplate::default();
+    }
+    provider
+}
+
 /// What a group's nodes are made from, defaults and the cluster's variables filled in.
 #[derive(PartialEq)]
 struct Template<'a> {
@@ -148,6 +162,7 @@ struct Template<'a> {
     resources: &'a BTreeMap<String, f64>,
     nanny: bool,
     env: BTreeMap<&'a str, Variable<'a>>,
+    pod: PodTemplate,
 }
 
 #[derive(PartialEq)]
@@ -157,7 +172,7 @@ enum Variable<'a> {
 }
 
 impl<'a> Template<'a> {
-    fn of(spec: &'a ClusterSpec, group: &'a WorkerGroupSpec) -> Self {
+    fn of(spec: &'a ClusterSpec, name: &GroupName, group: &'a WorkerGroupSpec) -> Self {
         let mut env = BTreeMap::new();
         for (plain, secret) in [(&spec.env, &spec.secret_env), (&group.env, &group.secret_env)] {
             env.extend(plain.iter().map(|(name, value)| (name.as_str(), Variable::Plain(value))));
@@ -165,7 +180,8 @@ impl<'a> Template<'a> {
         }
         let threads = group.threads();
         let cpu = group.cpu.or_else(|| Cpu::from_millis(threads.saturating_mul(1000)));
-        Self { threads, cpu, memory: group.memory, resources: &group.resources, nanny: group.nanny, env }
+        let pod = spec.pod_template(name);
+        Self { threads, cpu, memory: group.memory, resources: &group.resources, nanny: group.nanny, env, pod }
     }
 }
 

@@ -36,3 +36,29 @@ pub(super) const RESOURCES: usize = 64;
 pub(super) const RESOURCE: usize = 64;
 /// Least memory of a scheduler or worker: what an idle one uses, rounded up (about 100 MiB).
 pub(super) const LEAST_MEMORY: u64 = 128 << 20;
+/// Annotations of a pod or service.
+pub(super) const ANNOTATIONS: usize = 64;
+/// Characters of an annotation's value.
+pub(super) const ANNOTATION: usize = 4_096;
+/// Tolerations of a pod.
+pub(super) const TOLERATIONS: usize = 32;
+/// Pull secrets of a pod.
+pub(super) const PULL_SECRETS: usize = 16;
+/// Volumes of a pod.
+pub(super) const VOLUMES: usize = 32;
+/// Mounts of a container.
+pub(super) const VOLUME_MOUNTS: usize = 64;
+/// Resources of Kubernetes that a container asks for beside processors and memory.
+pub(super) const POD_RESOURCES: usize = 16;
+/// Characters of the name of a Kubernetes object; Kubernetes' own.
+pub(super) const OBJECT_NAME: usize = 253;
+/// Keys of a piece that is Kubernetes' own.
+pub(super) const FRAGMENT: usize = 64;
+/// Bytes of such a piece, as JSON.
+pub(super) const FRAGMENT_BYTES: usize = 16_384;
+/// Clients that a network policy lets in.
+pub(super) const NETWORK_PEERS: usize = 32;
+/// Blocks that are left out of one.
+pub(super) const NETWORK_EXCEPT: usize = 16;
+/// Characters of a block of addresses.
+pub(super) const CIDR: usize = 64;

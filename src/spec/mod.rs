@@ -15,10 +15,12 @@ mod diagnostic;
 mod edit;
 mod emit;
 mod generated;
+mod kubernetes;
 mod limits;
 mod load;
 mod names;
 mod path;
+mod pods;
 mod reader;
 mod reference;
 mod render;
@@ -38,9 +40,19 @@ pub use diagnostic::{Diagnostic, Label, LoadError, Severity, Source};
 pub use edit::{Edit, FieldChange, carry_sizes, compare};
 pub use emit::{EmitError, to_yaml};
 pub use generated::{GeneratedError, generated_yaml};
+pub use kubernetes::{EndpointKind, IpBlock, KubernetesSpec, LabelSelector, NetworkPeer, NetworkPolicySpec};
 pub use load::{Document, load};
 pub use names::{ClusterName, GroupName, NameError, Namespace};
 pub use path::FieldPath;
+pub use pods::{
+    Fragment, ImagePullPolicy, PodResources, PodTemplate, PullSecret, TaintEffect, Toleration,
+    TolerationOperator,
+};
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    expect(unused_imports, reason = "only the Kubernetes provider merges pods")
+)]
+pub(crate) use pods::{Nulls, merge};
 pub use reference::reference_markdown;
 pub use render::ColorChoice;
 pub use rules::{Invalid, Mark, Problem, Target, problems, validate};
@@ -48,8 +60,7 @@ pub use schema::json_schema;
 pub(crate) use text::{count_of, string_form};
 pub use time_limit::TimeLimit;
 pub use types::{
-    ApiVersion, ClusterSpec, ComputeCluster, DaskSpec, Ec2Spec, EngineSpec, EnvironmentSpec, Kind,
-    KubernetesSpec, LocalSpec, Metadata, ProviderKind, ProviderSpec, SchedulerSpec, Size, WaitFor,
-    WorkerGroupSpec,
+    ApiVersion, ClusterSpec, ComputeCluster, DaskSpec, Ec2Spec, EngineSpec, EnvironmentSpec, Kind, LocalSpec,
+    Metadata, ProviderKind, ProviderSpec, SchedulerSpec, Size, WaitFor, WorkerGroupSpec,
 };
-pub use units::{Cpu, Memory, Span, UnitError};
+pub use units::{Cpu, Memory, Quantity, Span, UnitError};

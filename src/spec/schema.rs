@@ -9,8 +9,8 @@ const ID: &str = "https://crewcall.dev/schema/v1alpha1.json";
 
 /// The schema of a document in a file, by JSON Schema's draft 2020-12.
 ///
-/// It is that of the plain types, but admits what only files may have: numbers for `cpu` and
-/// `memory`, and no nulls. It says what a single value may be; what values mean together only `load` checks.
+/// It is that of the plain types, but admits what only files may have: numbers for `cpu`,
+/// `memory` and resources, and no nulls. It says what a single value may be; what values mean together only `load` checks.
 pub fn json_schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<ComputeCluster>();
@@ -21,7 +21,12 @@ pub fn json_schema() -> Value {
         root.insert("$id".to_owned(), json!(ID));
         root.insert("title".to_owned(), json!("ComputeCluster (crewcall.dev/v1alpha1)"));
     }
-    for (name, least) in [("Memory", json!({"minimum": 1})), ("Cpu", json!({"exclusiveMinimum": 0}))] {
+    let least = [
+        ("Memory", json!({"minimum": 1})),
+        ("Cpu", json!({"exclusiveMinimum": 0})),
+        ("Quantity", json!({"minimum": 0})),
+    ];
+    for (name, least) in least {
         if let Some(definition) = value.pointer_mut(&format!("/$defs/{name}")).and_then(Value::as_object_mut)
         {
             let number = if name == "Memory" { "integer" } else { "number" };
@@ -90,7 +95,7 @@ mod tests {
         }
         let objects =
             schema["$defs"].as_object().unwrap().values().filter(|definition| !keys(definition).is_empty());
-        let empty = 2;
+        let empty = 1;
         assert_eq!(objects.count() + 1 + empty, SHAPES.len(), "a type of the schema is not read");
     }
 

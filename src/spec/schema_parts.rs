@@ -2,13 +2,15 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::{GroupName, WorkerGroupSpec, limits};
+use super::{GroupName, NetworkPeer, PullSecret, Quantity, Toleration, WorkerGroupSpec, limits};
 
 /// Names of environment variables, as POSIX has them.
 pub(super) const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 const LABEL_KEY_PATTERN: &str =
     "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
 const LABEL_PATTERN: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
+const OBJECT_NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+const CIDR_PATTERN: &str = "^[0-9a-fA-F:.]+/[0-9]{1,3}$";
 
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -95,4 +97,100 @@ pub(super) fn image(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn region(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": 32, "pattern": "^[a-z]{2}(-[a-z]+)+-[0-9]+$"})
+}
+
+pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": limits::ANNOTATIONS,
+        "propertyNames": {"minLength": 1, "maxLength": limits::LABEL_KEY, "pattern": LABEL_KEY_PATTERN},
+        "additionalProperties": {"type": "string", "maxLength": limits::ANNOTATION},
+    })
+}
+
+pub(super) fn label_key(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": limits::LABEL_KEY, "pattern": LABEL_KEY_PATTERN,
+    })
+}
+
+pub(super) fn label_value(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "maxLength": limits::LABEL, "pattern": LABEL_PATTERN})
+}
+
+pub(super) fn object_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": limits::OBJECT_NAME, "pattern": OBJECT_NAME_PATTERN,
+    })
+}
+
+pub(super) fn quantities(generator: &mut SchemaGenerator) -> Schema {
+    let quantity = generator.subschema_for::<Quantity>();
+    json_schema!({
+        "type": "object",
+        "maxProperties": limits::POD_RESOURCES,
+        "propertyNames": {"minLength": 1, "maxLength": limits::LABEL_KEY, "pattern": LABEL_KEY_PATTERN},
+        "additionalProperties": quantity,
+    })
+}
+
+/// A piece of Kubernetes' own: its fields are for the API server to check.
+pub(super) fn fragment(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": limits::FRAGMENT,
+        "additionalProperties": true,
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}
+
+pub(super) fn volumes(_: &mut SchemaGenerator) -> Schema {
+    fragments(limits::VOLUMES, &["name"])
+}
+
+pub(super) fn volume_mounts(_: &mut SchemaGenerator) -> Schema {
+    fragments(limits::VOLUME_MOUNTS, &["name", "mountPath"])
+}
+
+fn fragments(most: usize, required: &[&str]) -> Schema {
+    let texts: serde_json::Map<String, serde_json::Value> = required
+        .iter()
+        .map(|key| ((*key).to_owned(), serde_json::json!({"type": "string", "maxLength": limits::PATH})))
+        .collect();
+    json_schema!({
+        "type": "array",
+        "maxItems": most,
+        "items": {
+            "type": "object",
+            "maxProperties": limits::FRAGMENT,
+            "required": required,
+            "properties": texts,
+            "additionalProperties": true,
+            "x-kubernetes-preserve-unknown-fields": true,
+        },
+    })
+}
+
+pub(super) fn tolerations(generator: &mut SchemaGenerator) -> Schema {
+    let item = generator.subschema_for::<Toleration>();
+    json_schema!({"type": "array", "maxItems": limits::TOLERATIONS, "items": item})
+}
+
+pub(super) fn pull_secrets(generator: &mut SchemaGenerator) -> Schema {
+    let item = generator.subschema_for::<PullSecret>();
+    json_schema!({"type": "array", "maxItems": limits::PULL_SECRETS, "items": item})
+}
+
+pub(super) fn network_peers(generator: &mut SchemaGenerator) -> Schema {
+    let item = generator.subschema_for::<NetworkPeer>();
+    json_schema!({"type": "array", "maxItems": limits::NETWORK_PEERS, "items": item})
+}
+
+pub(super) fn cidr(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": limits::CIDR, "pattern": CIDR_PATTERN})
+}
+
+pub(super) fn cidrs(generator: &mut SchemaGenerator) -> Schema {
+    let item = cidr(generator);
+    json_schema!({"type": "array", "maxItems": limits::NETWORK_EXCEPT, "items": item})
 }

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterName, Cpu, GroupName, Memory, Namespace, Span, TimeLimit, limits, schema_parts as parts};
+use super::{
+    ClusterName, Cpu, GroupName, KubernetesSpec, Memory, Namespace, PodTemplate, Span, TimeLimit, limits,
+    schema_parts as parts,
+};
 
 /// A compute cluster: one scheduler and its groups of workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -117,7 +120,7 @@ pub enum ProviderSpec {
     /// Processes on this machine.
     Local(LocalSpec),
     /// Pods.
-    Kubernetes(KubernetesSpec),
+    Kubernetes(Box<KubernetesSpec>),
     /// EC2 instances.
     Ec2(Ec2Spec),
 }
@@ -138,11 +141,6 @@ pub enum ProviderKind {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LocalSpec {}
-
-/// Settings of the Kubernetes provider.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KubernetesSpec {}
 
 /// Settings of the EC2 provider.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -189,7 +187,8 @@ pub enum EnvironmentSpec {
     Packages(#[schemars(schema_with = "parts::packages")] Vec<String>),
     /// Local: a Python interpreter that has Dask; a relative path is the document's folder's.
     Interpreter(#[schemars(schema_with = "parts::path")] PathBuf),
-    /// Kubernetes and EC2: a container image.
+    /// Kubernetes and EC2: a container image. `{dask}` and `{python}` in it stand for the caller's versions
+    /// (`2026.8.0`, `3.13`).
     Image(#[schemars(schema_with = "parts::image")] String),
 }
 
@@ -207,6 +206,9 @@ pub struct SchedulerSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::env")]
     pub env: BTreeMap<String, String>,
+    /// Kubernetes only: the scheduler's pod, over `spec.provider.kubernetes.pods`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kubernetes: Box<PodTemplate>,
 }
 
 /// A group of workers made from one template.
@@ -252,6 +254,9 @@ pub struct WorkerGroupSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "parts::secret_env")]
     pub secret_env: BTreeMap<String, String>,
+    /// Kubernetes only: the group's pods, over `spec.provider.kubernetes.pods`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kubernetes: Box<PodTemplate>,
 }
 
 /// What `create` waits for before it reports success.
@@ -282,16 +287,16 @@ pub enum Size {
     },
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_yes(value: &bool) -> bool {
+pub(super) fn is_yes(value: &bool) -> bool {
     *value
 }
 

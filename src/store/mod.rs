@@ -4,4 +4,4 @@ mod contract;
 mod directory;
 
 pub use contract::{SecretName, Store, StoreError, Strangers, Unreadable};
-pub use directory::{ControllerInfo, ControllerLock, DirectoryStore};
+pub use directory::{ControllerInfo, ControllerLock, DirectoryStore, Past};

@@ -143,6 +143,7 @@ fn record(name: &str, machine: &MachineId, boot: &BootId) -> ClusterRecord {
         context: CallerContext::default(),
         interpreter: None,
         forced_generation: None,
+        asked_at: None,
     };
     ClusterRecord { format: RECORD_FORMAT, revision: 1, wanted, progress: Progress::default() }
 }

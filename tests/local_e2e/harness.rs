@@ -261,14 +261,24 @@ impl Home {
             ("tmp", &[]),
             (
                 "state",
-                &["controller.log", "store.lock", "clusters", "clusters/.since", "hosts", "machine-id"],
+                &[
+                    "controller.log",
+                    "store.lock",
+                    "clusters",
+                    "clusters/.since",
+                    "hosts",
+                    "installation",
+                    "machine-id",
+                ],
             ),
         ] {
             for path in below(&self.path(directory)) {
                 let name = path.strip_prefix(self.path(directory)).unwrap().display().to_string();
                 let lock =
                     name.starts_with("controller-") && path.extension().is_some_and(|kind| kind == "lock");
-                if !lock && !kept.contains(&name.as_str()) {
+                // The history of what has ended is kept for whoever asks.
+                let history = name == "past" || name.starts_with("past/");
+                if !lock && !history && !kept.contains(&name.as_str()) {
                     left.push(format!("{directory}/{name}"));
                 }
             }

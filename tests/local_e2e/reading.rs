@@ -115,6 +115,18 @@ fn the_controller_can_be_looked_at_and_ended_and_clusters_live_on() {
 }
 
 #[test]
+fn the_history_of_a_cluster_outlives_it() {
+    with_home(|home| {
+        home.create("demo", TWO);
+        home.ok(&["delete", "demo"]);
+        let history = home.ok(&["events", "demo"]);
+        assert!(history.contains("was asked for") && history.contains("it was deleted"), "{history}");
+        let missing = home.run(&["get", "demo"]).fails(4);
+        assert!(missing.contains("`crewcall events demo` shows its history"), "{missing}");
+    });
+}
+
+#[test]
 fn the_doctor_says_what_is_well_and_what_is_not() {
     with_home(|home| {
         let well = home.ok(&["doctor"]);

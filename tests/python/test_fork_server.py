@@ -60,6 +60,24 @@ def test_prints_of_imported_modules_do_not_disturb_the_events(tmp_path: Path) ->
     host.close()
 
 
+def test_workers_inherit_what_keys_and_certificates_become(tls: dict[str, str]) -> None:
+    command = {"node": "w", "role": "worker", "directory": "/", "environment": {}, "import_path": []}
+    command |= {"umask": None, "log": "/dev/null", "tls": tls, "config": {}}
+    command["arguments"] = {"scheduler": "tls://127.0.0.1:9", "name": "w"}
+    launch = crewcall_fork_server.parse_launch(command)
+    crewcall_fork_server._make_tls_contexts(launch)
+    made = set(crewcall_fork_server._tls_contexts.values())
+    security = crewcall_fork_server._shared_security(launch.tls)
+    used = {
+        security.get_connection_args("worker")["ssl_context"],
+        security.get_listen_args("worker")["ssl_context"],
+    }
+    assert used <= made and len(used) == 2
+    with dask.config.set({"distributed.comm.tls.min-version": 1.3}):
+        own = crewcall_fork_server._shared_security(launch.tls).get_listen_args("worker")["ssl_context"]
+    assert own not in made
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

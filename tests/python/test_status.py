@@ -211,6 +211,18 @@ def test_a_long_poll_wakes_when_workers_come_work_begins_and_work_ends(
     assert time.time() - status["idle_since"] < 5
 
 
+def test_many_changes_in_a_row_are_told_in_few_answers(cluster: Cluster, connect: Any) -> None:
+    cluster.start_scheduler()
+    client = connect(0)
+    since = settled(client)["sequence"]
+    begun = time.monotonic()
+    questions = 5
+    for _ in range(questions):
+        client.sync(client.scheduler.log_event, topic="t", msg={"action": "worker-status-change"})
+        since = ask(client, since=since, wait=10)["sequence"]
+    assert time.monotonic() - begun >= (questions - 1) * crewcall_preload.PAUSE
+
+
 def test_a_long_poll_wakes_when_a_worker_dies(cluster: Cluster, connect: Any) -> None:
     cluster.start_scheduler()
     cluster.start_workers(0, 1)

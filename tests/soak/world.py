@@ -25,7 +25,7 @@ BOUND = 240.0
 """Seconds that anything may take on a machine that does much else."""
 
 MAY_STAY = re.compile(
-    r"controller\.log|store\.lock|clusters(/\.since)?|hosts|machine-id|controller-[0-9a-z-]+\.lock"
+    r"controller\.log|store\.lock|clusters(/\.since)?|hosts|past(/.*)?|machine-id|controller-[0-9a-z-]+\.lock"
 )
 """What the state directory keeps when the last cluster has gone."""
 

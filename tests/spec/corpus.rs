@@ -15,6 +15,7 @@ pub fn files(folder: &str) -> BTreeMap<String, String> {
     let files: BTreeMap<_, _> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
         .map(|path| {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             (name, fs::read_to_string(path).unwrap())
@@ -55,7 +56,7 @@ fn bad_documents_are_refused_with_a_message_that_helps() {
         let least = if name.starts_with("many_") { 2 } else { 1 };
         assert!(errors >= least, "{name} has {errors} errors");
     }
-    assert!(bad.len() >= 45, "the corpus has shrunk to {}", bad.len());
+    assert!(bad.len() >= 115, "the corpus has shrunk to {}", bad.len());
 }
 
 #[test]
@@ -106,12 +107,23 @@ fn what_is_written_back_loads_as_the_same_document() {
 const NO_JSON_FORM: [&str; 2] = ["many_odd_text", "resources_not_finite"];
 
 /// What only a reader with the text, or the rules, can refuse: the schema accepts these.
-const BEYOND_THE_SCHEMA: [&str; 15] = [
+const BEYOND_THE_SCHEMA: [&str; 26] = [
     "engine_config_key",
     "env_value_with_escape",
     "environment_image_on_local",
+    "environment_image_placeholder",
     "environment_interpreter_on_kubernetes",
     "environment_packages_on_ec2",
+    "kubernetes_network_off_with_clients",
+    "kubernetes_pod_spec_is_a_pod",
+    "kubernetes_pod_spec_own_fields",
+    "kubernetes_pod_spec_sidecar",
+    "kubernetes_pod_spec_too_large",
+    "kubernetes_pods_on_ec2",
+    "kubernetes_pods_on_local",
+    "kubernetes_resources",
+    "kubernetes_volume_mounts",
+    "kubernetes_volumes",
     "memory_number_in_gigabytes",
     "memory_of_scheduler_too_small",
     "namespace_on_local",
@@ -151,6 +163,25 @@ fn the_schema_accepts_and_refuses_what_the_loader_does() {
         }
     }
     assert_eq!(beyond, BEYOND_THE_SCHEMA);
+}
+
+/// The line by which an editor finds the schema of an example.
+const SCHEMA_LINE: &str = "# yaml-language-server: $schema=../docs/schema/computecluster.v1alpha1.json\n";
+
+#[test]
+fn every_example_is_accepted_without_a_warning_and_names_its_schema() {
+    let mut seen = 0;
+    for (name, text) in files("../../examples") {
+        if !text.contains("kind: ComputeCluster") {
+            continue;
+        }
+        assert!(text.starts_with(SCHEMA_LINE), "{name}");
+        let document = accepted(&name, &text);
+        assert!(document.warnings.is_empty(), "{name}: {:?}", document.warnings);
+        assert_eq!(violations(&json_schema(), &first_value(&name, &text)), Vec::<String>::new(), "{name}");
+        seen += 1;
+    }
+    assert!(seen >= 3, "only {seen} examples were found");
 }
 
 #[test]

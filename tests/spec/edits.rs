@@ -142,3 +142,37 @@ fn a_nanny_of_its_own_is_part_of_the_template() {
     assert_eq!(paths(&edit.template), ["spec.workers.nanny"]);
     assert_eq!(names(&edit.rolled_groups), ["workers"]);
 }
+
+#[test]
+fn a_template_of_pods_rolls_the_groups_that_it_changes() {
+    let edit = |old: &str, new: &str| {
+        let spec = |pods: &str| format!("  provider: {{kubernetes: {{pods: {{{pods}}}}}}}\n");
+        let groups = "  workerGroups: {own: {kubernetes: {nodeSelector: {disk: ssd}}}}\n";
+        compare(&cluster(&(spec(old) + groups)), &cluster(&(spec(new) + groups)))
+    };
+    let all = edit("", "labels: {team: a}");
+    assert_eq!(paths(&all.template), ["spec.provider.kubernetes.pods.labels"]);
+    assert_eq!(names(&all.rolled_groups), ["workers", "own"]);
+    let overridden = edit("nodeSelector: {disk: hdd}", "nodeSelector: {disk: nvme}");
+    assert_eq!(names(&overridden.rolled_groups), ["workers"]);
+    assert!(all.fixed.is_empty() && overridden.fixed.is_empty());
+}
+
+#[test]
+fn the_way_to_a_cluster_and_the_schedulers_pod_are_fixed() {
+    let edit = compare(
+        &cluster("  provider: {kubernetes: {}}\n"),
+        &cluster(
+            "  provider: {kubernetes: {endpoint: NodePort, networkPolicy: {enabled: false}}}\n  scheduler: {kubernetes: {priorityClassName: high}}\n",
+        ),
+    );
+    assert_eq!(
+        paths(&edit.fixed),
+        [
+            "spec.provider.kubernetes.endpoint",
+            "spec.provider.kubernetes.networkPolicy",
+            "spec.scheduler.kubernetes"
+        ]
+    );
+    assert!(edit.template.is_empty() && edit.rolled_groups.is_empty());
+}

@@ -53,7 +53,15 @@ impl Checker<'_> {
         };
         let characters = value.as_str().map(|text| text.chars().count());
         match keyword {
-            "$schema" | "$id" | "$defs" | "title" | "description" | "default" | "examples" | "format" => true,
+            "$schema"
+            | "$id"
+            | "$defs"
+            | "title"
+            | "description"
+            | "default"
+            | "examples"
+            | "format"
+            | "x-kubernetes-preserve-unknown-fields" => true,
             "$ref" => {
                 let pointer = rule.as_str().unwrap().strip_prefix('#').unwrap();
                 self.check(self.root.pointer(pointer).unwrap(), value, path, found);

@@ -1,11 +1,11 @@
 //! The providers that this program was built with.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     controller::Installation,
-    provider::{Directories, Provider},
-    spec::ProviderKind,
+    provider::{Directories, Providers},
+    store::Store,
 };
 
 /// What providers are made with.
@@ -20,18 +20,67 @@ pub(super) struct Means {
     pub program: PathBuf,
     /// This machine.
     pub installation: Installation,
+    /// Where certificates are kept.
+    pub store: Arc<dyn Store>,
 }
 
 /// All that there are.
-#[cfg(all(feature = "local", target_os = "linux"))]
-pub(super) fn available(means: Means) -> BTreeMap<ProviderKind, Arc<dyn Provider>> {
-    let Means { directories, program, installation: Installation { machine, boot } } = means;
-    let local = crate::provider::local::LocalProvider::new(directories, program, machine, boot);
-    BTreeMap::from([(ProviderKind::Local, Arc::new(local) as Arc<dyn Provider>)])
+pub(super) fn available(means: Means) -> Providers {
+    let providers = with_kubernetes(Providers::default(), &means);
+    with_local(providers, means)
 }
 
-/// None, so far, without the local one.
+#[cfg(all(feature = "local", target_os = "linux"))]
+fn with_local(providers: Providers, means: Means) -> Providers {
+    let Means { directories, program, installation: Installation { machine, boot }, store: _ } = means;
+    let local = crate::provider::local::LocalProvider::new(directories, program, machine, boot);
+    providers.with(crate::spec::ProviderKind::Local, Arc::new(local))
+}
+
 #[cfg(not(all(feature = "local", target_os = "linux")))]
-pub(super) fn available(_: Means) -> BTreeMap<ProviderKind, Arc<dyn Provider>> {
-    BTreeMap::new()
+fn with_local(providers: Providers, _: Means) -> Providers {
+    providers
+}
+
+#[cfg(feature = "kubernetes")]
+fn with_kubernetes(providers: Providers, means: &Means) -> Providers {
+    use crate::{
+        controller::{Clock as _, SystemClock},
+        provider::kubernetes::KubernetesProviders,
+        spec::ProviderKind,
+    };
+
+    let state = means.directories.state.clone();
+    let family = KubernetesProviders::new(state, || SystemClock.now(), forwarding(means));
+    providers.with_family(ProviderKind::Kubernetes, Arc::new(family))
+}
+
+#[cfg(all(feature = "kubernetes", target_os = "linux"))]
+fn forwarding(means: &Means) -> Option<crate::provider::kubernetes::Forwarding> {
+    use crate::{provider::kubernetes::Forwarding, store::SecretName};
+
+    let store = means.store.clone();
+    let files = move |cluster: &crate::model::ClusterKey| {
+        let path = |name| store.secret_path(cluster, name);
+        Some([
+            path(SecretName::AuthorityCertificate)?,
+            path(SecretName::ClientCertificate)?,
+            path(SecretName::ClientKey)?,
+        ])
+    };
+    let Installation { machine, boot } = means.installation.clone();
+    // This process' own was scrubbed when it was started.
+    let environment = std::env::vars().collect();
+    let state = means.directories.state.clone();
+    Some(Forwarding::new(state, means.program.clone(), (machine, boot), environment, Arc::new(files)))
+}
+
+#[cfg(all(feature = "kubernetes", not(target_os = "linux")))]
+fn forwarding(_: &Means) -> Option<crate::provider::kubernetes::Forwarding> {
+    None
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn with_kubernetes(providers: Providers, _: &Means) -> Providers {
+    providers
 }

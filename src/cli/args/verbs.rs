@@ -27,10 +27,10 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArguments {
-    /// Whose clusters: `local`, those of this machine.
+    /// Kubernetes: the context of the kubeconfig [default: the current one].
     #[arg(long, global = true, env = "CREWCALL_CONTEXT", value_name = "CONTEXT", hide_env_values = true)]
     pub context: Option<String>,
-    /// Kubernetes: the namespace.
+    /// Kubernetes: the namespace [default: the document's, then the context's].
     #[arg(short, long, global = true, env = "CREWCALL_NAMESPACE", value_name = "NAMESPACE")]
     #[arg(hide_env_values = true)]
     pub namespace: Option<Namespace>,
@@ -116,6 +116,10 @@ pub enum Verb {
     #[cfg(all(feature = "local", target_os = "linux"))]
     #[command(name = "__host", hide = true)]
     Host(crate::provider::local::host::HostArguments),
+    /// What the controller starts for each cluster on Kubernetes.
+    #[cfg(all(feature = "kubernetes", target_os = "linux"))]
+    #[command(name = "__forwarder", hide = true)]
+    Forwarder(crate::provider::kubernetes::forwarder::ForwarderArguments),
     /// What a command starts when there is no controller.
     #[command(name = "__controller", hide = true)]
     ControllerProcess(crate::api::process::ControllerArguments),

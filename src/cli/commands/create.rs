@@ -74,7 +74,9 @@ pub(super) async fn ask(
     let environment = caller::environment(printer);
     let name = read.cluster.metadata.name.clone();
     let mut progress = printer.progress(reader(arguments.output));
-    let context = caller::context(&read.cluster, read.directory, &arguments.caller, &environment, printer);
+    let place = session.place();
+    let context =
+        caller::context(&read.cluster, read.directory, &arguments.caller, &place, &environment, printer);
     let (client, context) = tokio::join!(session.controller(), context);
     let (client, context) = (client?, context?);
     let request = CreateRequest { document: read.cluster, context, environment, mode: mode(arguments) };

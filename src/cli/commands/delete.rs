@@ -13,7 +13,7 @@ use crate::{
         follow::{Follower, Parting},
         goal::Goal,
         progress::Progress,
-        session::{Answerer, Session, explain},
+        session::{Answerer, Session, explain, no_cluster},
     },
     controller::{ClusterView, Listed},
     model::Phase,
@@ -74,7 +74,7 @@ fn nothing_there(
     if arguments.ignore_not_found {
         return Ok(());
     }
-    conclude(named.into_iter().map(|name| CliError::NoCluster { name, similar: None }).collect())
+    conclude(named.into_iter().map(|name| no_cluster(&name, None)).collect())
 }
 
 fn conclude(mut failures: Vec<CliError>) -> Result<(), CliError> {

@@ -9,15 +9,29 @@ use crate::{
         args::EventsArguments,
         output::event_lines,
         printer::Printer,
-        session::{Session, explain},
+        session::{Session, explain, past_events},
     },
     controller::{Clock, SystemClock},
     model::Event,
     spec::ClusterName,
 };
 
-/// Runs the verb. Followed, it ends with the cluster.
+/// Runs the verb. Followed, it ends with the cluster. Of one that has ended it tells the history.
 pub async fn events(session: &Session, arguments: EventsArguments) -> Result<(), CliError> {
+    match of_existing(session, &arguments).await {
+        Err(CliError::NoCluster { ended: Some(_), .. }) => of_past(session, &arguments),
+        outcome => outcome,
+    }
+}
+
+fn of_past(session: &Session, arguments: &EventsArguments) -> Result<(), CliError> {
+    let shown = Shown { printer: &session.printer, as_json: arguments.output.is_some() };
+    past_events(&arguments.name, arguments.tail)?.iter().try_for_each(|event| shown.print(event))?;
+    session.printer.note(&format!("cluster {} has ended", arguments.name));
+    Ok(())
+}
+
+async fn of_existing(session: &Session, arguments: &EventsArguments) -> Result<(), CliError> {
     let name = &arguments.name;
     let client = session.controller_of(name).await?;
     let shown = Shown { printer: &session.printer, as_json: arguments.output.is_some() };

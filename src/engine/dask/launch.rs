@@ -42,6 +42,8 @@ pub struct SchedulerArguments {
     pub idle_timeout: Option<f64>,
     /// Modules or files to load first.
     pub preload: Vec<String>,
+    /// Who the nannies of the workers are: [`Nanny::Own`] where any of them has its own.
+    pub nannies: Nanny,
 }
 
 /// Arguments of a worker.
@@ -93,6 +95,7 @@ pub fn scheduler(cluster: &ComputeCluster) -> DaskLaunch {
         role: DaskRole::Scheduler(SchedulerArguments {
             idle_timeout: spec.idle_timeout().map(|limit| limit.as_secs_f64() * IDLE_BELT_FACTOR),
             preload: dask.scheduler_preload.clone(),
+            nannies: if spec.groups().any(|(_, group)| group.nanny) { Nanny::Own } else { Nanny::Posed },
         }),
     }
 }

@@ -53,7 +53,7 @@ fn an_idle_cluster_announces_its_end_and_then_ends() {
     story.status().idle_since = Some(story.now);
     assert_snapshot!(story.plan(), @"looks again in 540 s");
     assert_snapshot!(story.after(540).plan(), @"
-    !EndAnnounced: will be torn down at 1970-01-01T00:10:00Z: it was idle for its idleTimeout
+    !EndAnnounced: will be torn down at 1970-01-01T00:10:00Z, if it stays idle until then
     looks again in 60 s
     ");
     assert_snapshot!(story.after(30).plan(), @"looks again in 30 s");
@@ -71,7 +71,7 @@ fn work_before_the_end_takes_the_announcement_back() {
     story.after(540).plan();
     story.status().idle_since = None;
     story.plan();
-    assert!(!story.record.progress.ledger.end_announced);
+    assert!(story.record.progress.ledger.ends_announced.is_empty());
     story.status().idle_since = Some(story.now);
     story.after(540);
     assert!(story.plan().contains("!EndAnnounced"));
@@ -82,13 +82,23 @@ fn a_cluster_ends_with_its_lifetime_whatever_it_does() {
     let mut story = Story::running(1);
     story.spec().max_lifetime = after_minutes(60);
     assert_snapshot!(story.after(3300).plan(), @"
-    !EndAnnounced: will be torn down at 1970-01-01T01:00:00Z: its maxLifetime has passed
+    !EndAnnounced: will be torn down at 1970-01-01T01:00:00Z: its maxLifetime ends then
     looks again in 300 s
     ");
     assert_snapshot!(story.after(300).plan(), @"
     !Deleting: being torn down: its maxLifetime has passed
     ends, because its maxLifetime has passed
     ");
+}
+
+#[test]
+fn each_coming_end_is_announced() {
+    let mut story = Story::running(1);
+    story.spec().idle_timeout = after_minutes(60);
+    story.spec().max_lifetime = after_minutes(63);
+    story.status().idle_since = Some(story.now);
+    assert!(story.after(3300).plan().contains("if it stays idle until then"));
+    assert!(story.after(200).plan().contains("its maxLifetime ends then"));
 }
 
 #[test]
@@ -227,7 +237,7 @@ fn a_connected_client_does_not_keep_an_idle_cluster_and_is_told_of() {
     let mut story = with_idle_timeout(Some(1000));
     story.status().clients = 2;
     assert_snapshot!(story.after(550).plan(), @"
-    !EndAnnounced: will be torn down at 1970-01-01T00:26:40Z: it was idle for its idleTimeout (2 connected clients; a client alone is no work)
+    !EndAnnounced: will be torn down at 1970-01-01T00:26:40Z, if it stays idle until then (2 connected clients; a client alone is no work)
     looks again in 50 s
     ");
 }

@@ -88,6 +88,33 @@ fn what_keeps_failing_is_tried_one_at_a_time_and_ever_less_often() {
 }
 
 #[test]
+fn what_keeps_failing_is_tried_again_at_once_when_somebody_asks_anew() {
+    let mut story = Story::running(0);
+    story.edit(|spec| spec.workers = fixed(2));
+    for round in 0..5 {
+        story.plan();
+        story.all_start();
+        for slot in 0..2 {
+            let short = format!("workers-{slot}-{round}");
+            if story.world.nodes.iter().any(|node| node.id.name() == story.name(&short)) {
+                story.ends(&short, Some(1));
+            }
+        }
+        story.plan();
+        story.removals_end().after(4);
+    }
+    assert_snapshot!(story.plan(), @"looks again in 4 s");
+    assert_eq!(story.phase(), "Degraded");
+    story.ask_anew();
+    assert_snapshot!(story.plan(), @"
+    launch demo-workers-0-5 demo-workers-1-3, with a scheduler
+    NodeLaunching: 2 workers of group workers are asked for
+    ");
+    assert_eq!(failures(&story), 0);
+    assert_eq!(story.phase(), "Starting");
+}
+
+#[test]
 fn failures_are_forgiven_once_a_successor_has_run_well() {
     let mut story = Story::running(1);
     story.ends("workers-0-0", Some(1)).plan();

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     model::{
-        AnchorState, Anchoring, DrainReason, EngineStatus, Exit, FailureNote, Failures, GroupLedger,
-        Incarnation, Ledger, NodeId, NodeState, Observed, ObservedNode, Slot, SlotEntry, Stage, TemplateHash,
+        AnchorState, Anchoring, DrainReason, EndReason, EngineStatus, Exit, FailureNote, Failures,
+        GroupLedger, Incarnation, Ledger, NodeId, NodeState, Observed, ObservedNode, Slot, SlotEntry, Stage,
+        TemplateHash,
     },
     plan::{EngineView, needs_ranking, plan},
     spec::GroupName,
@@ -109,15 +110,16 @@ fn ledger(time: &BoxedStrategy<Timestamp>) -> impl Strategy<Value = Ledger> + us
     );
     let groups = proptest::collection::btree_map(group_name(), group, 0..3);
     let anchor = prop_oneof![Just(Anchoring::Intended), Just(Anchoring::Made)];
-    (anchor, failures(time.clone()), groups, any::<bool>()).prop_map(
-        |(anchor, anchor_failures, groups, end_announced)| Ledger {
+    let ends = proptest::sample::subsequence(vec![EndReason::Idle, EndReason::MaxLifetime], 0..=2);
+    (anchor, failures(time.clone()), groups, ends).prop_map(|(anchor, anchor_failures, groups, ends)| {
+        Ledger {
             anchor,
             anchor_failures,
             groups,
-            end_announced,
+            ends_announced: ends.into_iter().collect(),
             ..Ledger::default()
-        },
-    )
+        }
+    })
 }
 
 fn node_state() -> impl Strategy<Value = NodeState> {
@@ -143,6 +145,7 @@ fn world() -> impl Strategy<Value = Observed> {
                 state,
                 origin: crate::model::Origin::default(),
                 address,
+                reach: None,
                 dashboard: None,
                 last_log: vec!["last words".to_owned()],
             }

@@ -64,6 +64,7 @@ pub(super) fn record(workers: &WorkerGroupSpec) -> ClusterRecord {
             context: CallerContext::default(),
             interpreter: None,
             forced_generation: None,
+            asked_at: None,
         },
         progress: Progress::default(),
     }
@@ -86,6 +87,7 @@ pub(super) fn node(id: &NodeId, template: &crate::model::TemplateHash) -> Observ
         state: NodeState::Running,
         origin: crate::model::Origin::default(),
         address: id.group.is_scheduler().then(|| format!("tls://{id}:8786")),
+        reach: None,
         dashboard: None,
         last_log: Vec::new(),
     }
@@ -130,7 +132,12 @@ impl Story {
     /// An edit of the document.
     pub(super) fn edit(&mut self, change: impl FnOnce(&mut ClusterSpec)) {
         change(self.spec());
-        self.record.wanted.generation += 1;
+        self.ask_anew();
+    }
+
+    /// What is wanted is asked for, once more or for the first time.
+    pub(super) fn ask_anew(&mut self) {
+        self.record.wanted.ask(self.now);
     }
 
     pub(super) fn situation(&self) -> Situation<'_> {

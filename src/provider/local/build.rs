@@ -40,14 +40,19 @@ pub fn launch(request: &NodeRequest) -> NodeLaunch {
 }
 
 fn scheduler(request: &NodeRequest, arguments: &SchedulerArguments) -> Map<String, Value> {
-    object(json!({
+    let mut object = object(json!({
         "host": LOOPBACK,
         "port": 0,
         "dashboard": "attach",
         "idle_timeout": arguments.idle_timeout,
         "preload": arguments.preload,
         "id": format!("Scheduler-{}", request.id),
-    }))
+    }));
+    // A host of an earlier release refuses what it does not know.
+    if arguments.nannies == Nanny::Own {
+        object.insert("nannies".to_owned(), json!(true));
+    }
+    object
 }
 
 /// `local_directory` and `nanny` are the host's to add: it makes that directory, and poses as that nanny.
@@ -64,7 +69,6 @@ fn worker(arguments: &WorkerArguments) -> Map<String, Value> {
         "drain_grace": arguments.drain_grace,
         "nanny": null,
     }));
-    // A host of an earlier release refuses what it does not know.
     if arguments.nanny == Nanny::Own {
         object.insert(OWN_NANNY.to_owned(), json!(true));
     }

@@ -27,6 +27,7 @@ fn node(node: HostNode) -> ObservedNode {
         },
         origin: node.origin,
         address: node.address,
+        reach: None,
         dashboard: node.dashboard_port.map(|port| format!("http://127.0.0.1:{port}/status")),
         last_log: node.last_log,
     }

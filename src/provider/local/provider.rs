@@ -40,6 +40,12 @@ const IMPORT: Duration = Duration::from_mins(2);
 /// How long a spare that was prepared waits for its cluster.
 const PREPARED: Duration = Duration::from_mins(1);
 
+/// A cluster that has not changed for so long has started.
+const REST: Duration = Duration::from_secs(1);
+
+/// So long at most is waited for that.
+const LONGEST_START: Duration = Duration::from_secs(10);
+
 /// A worker starts within a second, so that one too few costs little.
 const IDLE_PERIOD: Duration = Duration::from_secs(30);
 
@@ -141,10 +147,20 @@ impl Shared {
         });
     }
 
-    /// Starts the spare for the next cluster of the same key.
-    fn replenish(shared: &Arc<Self>, key: SpareKey, environment: BTreeMap<String, String>) {
+    /// Starts the spare for the next cluster of the same key, once this one has come to rest: importing Dask
+    /// would take a processor from its nodes, which somebody waits for.
+    fn replenish(
+        shared: &Arc<Self>,
+        mut changes: BoxStream<'static, ()>,
+        key: SpareKey,
+        environment: BTreeMap<String, String>,
+    ) {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
+            let rest = async { while let Ok(Some(())) = tokio::time::timeout(REST, changes.next()).await {} };
+            // Late is no failure: a cluster that never rests does not want for a spare.
+            let _ = tokio::time::timeout(LONGEST_START, rest).await;
+            drop(changes);
             let wanted = || shared.clusters.keys().contains(&key);
             if let Err(error) = shared.spares.replenish(&key, &environment, wanted).await {
                 tracing::warn!(%error, "cannot start a spare host");
@@ -222,7 +238,7 @@ impl Provider for LocalProvider {
             };
         }
         self.shared.clusters.entry(&cluster.uid).connected(spare.client, key.clone()).await;
-        Shared::replenish(&self.shared, key, environment);
+        Shared::replenish(&self.shared, self.watch(cluster), key, environment);
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::spec::{
     ApiVersion, ClusterName, ClusterSpec, ComputeCluster, Cpu, DaskSpec, Diagnostic, Ec2Spec, EngineSpec,
-    EnvironmentSpec, FieldPath, GroupName, Kind, KubernetesSpec, LocalSpec, Memory, Metadata, NameError,
-    ProviderSpec, SchedulerSpec, WaitFor, WorkerGroupSpec,
+    EnvironmentSpec, FieldPath, GroupName, Kind, LocalSpec, Memory, Metadata, NameError, ProviderSpec,
+    SchedulerSpec, WaitFor, WorkerGroupSpec,
     diagnostic::Source,
     text::{closest, code},
     tree::Node,
@@ -129,8 +129,8 @@ impl Reader {
         }
         match name {
             "kubernetes" => {
-                self.fields(&inner, &shapes::KUBERNETES)?;
-                Some(ProviderSpec::Kubernetes(KubernetesSpec {}))
+                let kubernetes = self.kubernetes(&inner)?;
+                Some(ProviderSpec::Kubernetes(Box::new(kubernetes)))
             }
             "ec2" => {
                 let fields = self.fields(&inner, &shapes::EC2)?;
@@ -159,8 +159,8 @@ impl Reader {
         }))
     }
 
-    /// Dask's own configuration, where null is a value like others.
-    fn config(&mut self, field: &Field<'_>) -> Option<BTreeMap<String, serde_json::Value>> {
+    /// A map whose keys are another's to know, where null is a value like others.
+    pub(super) fn config(&mut self, field: &Field<'_>) -> Option<BTreeMap<String, serde_json::Value>> {
         let mut map = BTreeMap::new();
         for child in self.entries(field, "a map")? {
             if self.is_full() {
@@ -189,6 +189,10 @@ impl Reader {
             cpu: self.optional(&fields, "cpu", Self::cpu),
             memory: self.optional(&fields, "memory", Self::memory),
             env: self.optional(&fields, "env", Self::texts).unwrap_or_default(),
+            kubernetes: self
+                .optional(&fields, "kubernetes", Self::pod_template)
+                .map(Box::new)
+                .unwrap_or_default(),
         })
     }
 
@@ -207,6 +211,10 @@ impl Reader {
             nanny: self.optional(&fields, "nanny", Self::boolean).unwrap_or(false),
             env: self.optional(&fields, "env", Self::texts).unwrap_or_default(),
             secret_env: self.optional(&fields, "secretEnv", Self::texts).unwrap_or_default(),
+            kubernetes: self
+                .optional(&fields, "kubernetes", Self::pod_template)
+                .map(Box::new)
+                .unwrap_or_default(),
         })
     }
 

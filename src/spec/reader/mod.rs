@@ -2,6 +2,7 @@
 
 mod document;
 mod fields;
+mod kubernetes;
 mod shapes;
 mod values;
 

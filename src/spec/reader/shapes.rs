@@ -41,22 +41,73 @@ shape!(
 );
 shape!(PROVIDER, "ProviderSpec", "`spec.provider`", ["local", "kubernetes", "ec2"]);
 shape!(LOCAL, "LocalSpec", "`spec.provider.local`", []);
-shape!(KUBERNETES, "KubernetesSpec", "`spec.provider.kubernetes`", []);
+shape!(
+    KUBERNETES,
+    "KubernetesSpec",
+    "`spec.provider.kubernetes`",
+    ["endpoint", "serviceAnnotations", "networkPolicy", "pods"]
+);
+shape!(NETWORK_POLICY, "NetworkPolicySpec", "`networkPolicy`", ["enabled", "clients"]);
+shape!(
+    NETWORK_PEER,
+    "NetworkPeer",
+    "`networkPolicy.clients`",
+    ["podSelector", "namespaceSelector", "ipBlock"]
+);
+shape!(LABEL_SELECTOR, "LabelSelector", "a selector of labels", ["matchLabels"]);
+shape!(IP_BLOCK, "IpBlock", "`ipBlock`", ["cidr", "except"]);
+shape!(
+    POD_TEMPLATE,
+    "PodTemplate",
+    "a pod template (`spec.provider.kubernetes.pods`, or `kubernetes` of scheduler and workers)",
+    [
+        "labels",
+        "annotations",
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "priorityClassName",
+        "serviceAccountName",
+        "imagePullSecrets",
+        "imagePullPolicy",
+        "volumes",
+        "volumeMounts",
+        "securityContext",
+        "containerSecurityContext",
+        "resources",
+        "podSpec"
+    ]
+);
+shape!(TOLERATION, "Toleration", "a toleration", ["key", "operator", "value", "effect", "tolerationSeconds"]);
+shape!(PULL_SECRET, "PullSecret", "`imagePullSecrets`", ["name"]);
+shape!(POD_RESOURCES, "PodResources", "`resources` of a pod", ["requests", "limits"]);
 shape!(EC2, "Ec2Spec", "`spec.provider.ec2`", ["region"]);
 shape!(ENGINE, "EngineSpec", "`spec.engine`", ["dask"]);
 shape!(DASK, "DaskSpec", "`spec.engine.dask`", ["config", "workerPreload", "schedulerPreload"]);
 shape!(ENVIRONMENT, "EnvironmentSpec", "`spec.environment`", ["packages", "interpreter", "image"]);
-shape!(SCHEDULER, "SchedulerSpec", "`spec.scheduler`", ["cpu", "memory", "env"]);
+shape!(SCHEDULER, "SchedulerSpec", "`spec.scheduler`", ["cpu", "memory", "env", "kubernetes"]);
 shape!(
     GROUP,
     "WorkerGroupSpec",
     "`spec.workers`",
-    ["replicas", "min", "max", "threads", "cpu", "memory", "resources", "nanny", "env", "secretEnv"]
+    [
+        "replicas",
+        "min",
+        "max",
+        "threads",
+        "cpu",
+        "memory",
+        "resources",
+        "nanny",
+        "env",
+        "secretEnv",
+        "kubernetes"
+    ]
 );
 shape!(WAIT_FOR, "WaitFor", "`spec.waitFor`", ["workers", "timeout"]);
 
 /// All of them, in the order in which a reader meets them and a misplaced key's home is looked for.
-pub(in crate::spec) const ALL: [&Shape; 13] = [
+pub(in crate::spec) const ALL: [&Shape; 21] = [
     &CLUSTER,
     &METADATA,
     &SPEC,
@@ -66,6 +117,14 @@ pub(in crate::spec) const ALL: [&Shape; 13] = [
     &EC2,
     &LOCAL,
     &KUBERNETES,
+    &POD_TEMPLATE,
+    &TOLERATION,
+    &PULL_SECRET,
+    &POD_RESOURCES,
+    &NETWORK_POLICY,
+    &NETWORK_PEER,
+    &LABEL_SELECTOR,
+    &IP_BLOCK,
     &ENGINE,
     &DASK,
     &ENVIRONMENT,
@@ -73,7 +132,7 @@ pub(in crate::spec) const ALL: [&Shape; 13] = [
 ];
 
 /// What people who know other tools write, and the key that says it here.
-const OTHER_WORDS: [(&str, &str); 27] = [
+const OTHER_WORDS: [(&str, &str); 33] = [
     ("aws", "ec2"),
     ("k8s", "kubernetes"),
     ("kube", "kubernetes"),
@@ -101,6 +160,12 @@ const OTHER_WORDS: [(&str, &str); 27] = [
     ("docker", "image"),
     ("container", "image"),
     ("groups", "workerGroups"),
+    ("serviceaccount", "serviceAccountName"),
+    ("priorityclass", "priorityClassName"),
+    ("pullsecrets", "imagePullSecrets"),
+    ("podsecuritycontext", "securityContext"),
+    ("template", "podSpec"),
+    ("servicetype", "endpoint"),
 ];
 
 impl Shape {

@@ -214,6 +214,15 @@ impl Reader {
 
     /// A list of texts.
     pub(super) fn list(&mut self, field: &Field<'_>) -> Option<Vec<String>> {
+        self.list_of(field, Self::text)
+    }
+
+    /// A list of anything; an item that cannot be read is left out, and no rule looks at the list.
+    pub(super) fn list_of<'t, T>(
+        &mut self,
+        field: &Field<'t>,
+        read: impl Fn(&mut Self, &Field<'t>) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let Value::Sequence(items) = &field.node.value else {
             if matches!(field.node.value, Value::Refused) {
                 return self.give_up(field);
@@ -228,13 +237,19 @@ impl Reader {
             }
             let item = Field::item(field, index, node);
             self.remember(&item);
-            list.extend(self.text(&item));
+            let read = read(self, &item);
+            if read.is_none() {
+                // The items behind it are not where the rules would look for them.
+                self.failed.insert(field.path.clone());
+            }
+            list.extend(read);
         }
         Some(list)
     }
 
-    /// Any value, for settings whose types are Dask's.
+    /// Any value, for settings whose types are Dask's or Kubernetes'.
     pub(super) fn any(&mut self, field: &Field<'_>) -> Option<Json> {
+        self.remember(field);
         match &field.node.value {
             Value::Refused => self.give_up(field),
             Value::Scalar(scalar) => self.any_scalar(field, scalar),

@@ -64,35 +64,48 @@ fn namespace(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
 }
 
 /// Kubernetes' rules, everywhere: the same document should go to any provider.
-fn labels(path: &FieldPath, labels: &BTreeMap<String, String>, found: &mut Vec<Problem>) {
+pub(super) fn labels(path: &FieldPath, labels: &BTreeMap<String, String>, found: &mut Vec<Problem>) {
     if !at_most(path, labels.len(), limits::LABELS, "labels", found) {
         return;
     }
     for (key, value) in labels {
         let path = path.key(key);
-        let (prefix, name) =
-            key.rsplit_once('/').map_or((None, key.as_str()), |(prefix, name)| (Some(prefix), name));
-        let prefix_fits = prefix.is_none_or(|prefix| prefix.len() <= 253 && is_dns_name(prefix));
-        if name.is_empty() || !is_label(name) || !prefix_fits {
-            found.push(
-                Problem::error(format!("{} is no key of a label", code(key)))
-                    .at_key(&path, "")
-                    .help("use letters, digits, '-', '_' and '.', at most 63 characters, and before it a domain and '/' if you like"),
-            );
-        } else if prefix.is_some_and(|prefix| prefix == "crewcall.dev" || prefix.ends_with(".crewcall.dev")) {
-            found.push(
-                Problem::error(format!("the label {} is Crewcall's own to set", code(key)))
-                    .at_key(&path, "")
-                    .help("use another prefix than `crewcall.dev/`, or none"),
-            );
-        }
-        if !value.is_empty() && !is_label(value) {
-            found.push(
-                Problem::error(format!("{} is no value of a label", code(value)))
-                    .at(&path, "")
-                    .help("use letters, digits, '-', '_' and '.', at most 63 characters, starting and ending with a letter or digit"),
-            );
-        }
+        label_key(&path, key, found);
+        label_value(&path, value, found);
+    }
+}
+
+/// Reports what is no key of a label, or one of Crewcall's own. Whether it is neither.
+pub(super) fn label_key(path: &FieldPath, key: &str, found: &mut Vec<Problem>) -> bool {
+    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let prefix_fits = prefix.is_none_or(is_object_name);
+    if name.is_empty() || !is_label(name) || !prefix_fits {
+        found.push(
+            Problem::error(format!("{} is no key of a label", code(key)))
+                .at_key(path, "")
+                .help("use letters, digits, '-', '_' and '.', at most 63 characters, and before it a domain and '/' if you like"),
+        );
+        return false;
+    }
+    if prefix.is_some_and(|prefix| prefix == "crewcall.dev" || prefix.ends_with(".crewcall.dev")) {
+        found.push(
+            Problem::error(format!("the label {} is Crewcall's own to set", code(key)))
+                .at_key(path, "")
+                .help("use another prefix than `crewcall.dev/`, or none"),
+        );
+        return false;
+    }
+    true
+}
+
+/// Reports what is no value of a label.
+pub(super) fn label_value(path: &FieldPath, value: &str, found: &mut Vec<Problem>) {
+    if !value.is_empty() && !is_label(value) {
+        found.push(
+            Problem::error(format!("{} is no value of a label", code(value)))
+                .at(path, "")
+                .help("use letters, digits, '-', '_' and '.', at most 63 characters, starting and ending with a letter or digit"),
+        );
     }
 }
 
@@ -104,13 +117,15 @@ fn is_label(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-fn is_dns_name(text: &str) -> bool {
-    text.split('.').all(|part| {
-        !part.is_empty()
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-            && part.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-'))
-    })
+/// Whether Kubernetes takes it as an object's name: an RFC 1123 subdomain.
+pub(super) fn is_object_name(text: &str) -> bool {
+    text.len() <= limits::OBJECT_NAME
+        && text.split('.').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+                && part.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-'))
+        })
 }
 
 fn environment(
@@ -184,6 +199,6 @@ pub(in crate::spec) fn is_variable(name: &str) -> bool {
 }
 
 /// Control characters other than those of plain text.
-fn has_control(text: &str) -> bool {
+pub(super) fn has_control(text: &str) -> bool {
     text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{names, sizes, software};
+use super::{kubernetes, names, sizes, software};
 use crate::spec::{ComputeCluster, FieldPath, Severity};
 
 /// Which part of a field is meant.
@@ -107,6 +107,7 @@ pub fn problems(cluster: &ComputeCluster) -> Vec<Problem> {
     names::check(cluster, &mut found);
     software::check(cluster, &mut found);
     sizes::check(cluster, &mut found);
+    kubernetes::check(cluster, &mut found);
     found
 }
 

@@ -84,8 +84,23 @@ fn environment_itself(environment: &EnvironmentSpec, found: &mut Vec<Problem>) {
                 );
             } else {
                 reference(&path, image, limits::REFERENCE, "image", found);
+                placeholders(&path, image, found);
             }
         }
+    }
+}
+
+/// What stands in braces is filled in from the caller's versions.
+fn placeholders(path: &FieldPath, image: &str, found: &mut Vec<Problem>) {
+    let rest = EnvironmentSpec::IMAGE_PLACEHOLDERS
+        .iter()
+        .fold(image.to_owned(), |text, name| text.replace(name, ""));
+    if rest.contains(['{', '}']) {
+        found.push(
+            Problem::error("the image has braces around something unknown")
+                .at(path, "")
+                .help("`{dask}` and `{python}` stand for the versions of whoever creates the cluster, such as 2026.8.0 and 3.13"),
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 mod cpu;
 mod memory;
 mod quantity;
+mod resource;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -10,5 +11,6 @@ mod tests;
 pub use cpu::Cpu;
 pub use memory::Memory;
 pub use quantity::UnitError;
+pub use resource::Quantity;
 pub(super) use span::SPAN_PATTERN;
 pub use span::Span;

@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 
 use super::{
-    Cpu, Memory, Span, UnitError,
+    Cpu, Memory, Quantity, Span, UnitError,
     cpu::CPU_PATTERN,
     memory::MEMORY_PATTERN,
     quantity::{Flaw, MAX_TEXT},
+    resource::QUANTITY_PATTERN,
     span::SPAN_PATTERN,
 };
 
@@ -27,14 +28,17 @@ proptest! {
         memory in matching(MEMORY_PATTERN),
         cpu in matching(CPU_PATTERN),
         span in matching(SPAN_PATTERN),
+        quantity in matching(QUANTITY_PATTERN),
     ) {
         prop_assert!(memory.len() > MAX_TEXT || read_or_size(memory.parse::<Memory>()), "{memory:?}");
         prop_assert!(cpu.len() > MAX_TEXT || read_or_size(cpu.parse::<Cpu>()), "{cpu:?}");
         prop_assert!(span.len() > MAX_TEXT || read_or_size(span.parse::<Span>()), "{span:?}");
+        prop_assert!(quantity.len() > MAX_TEXT || quantity.parse::<Quantity>().is_ok(), "{quantity:?}");
     }
 
     #[test]
     fn no_text_makes_a_quantity_panic(text in ".{0,40}") {
         let _ = (text.parse::<Memory>().is_ok(), text.parse::<Cpu>().is_ok(), text.parse::<Span>().is_ok());
+        let _ = text.parse::<Quantity>().is_ok();
     }
 }

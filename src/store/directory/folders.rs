@@ -13,7 +13,9 @@ use std::{
 use super::{
     events,
     files::{self, io_error},
-    lock, record,
+    lock,
+    past::Past,
+    record,
 };
 use crate::{
     model::{ClusterKey, ClusterRecord, Event, MachineId},
@@ -41,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Folders {
     clusters: PathBuf,
+    past: Past,
     lock: PathBuf,
     machine: MachineId,
     turn: Mutex<()>,
@@ -64,7 +67,13 @@ impl Folders {
             // Without it the store counts as new, and nothing is swept.
             tracing::warn!(path = %since.display(), %error, "cannot note since when the store is there");
         }
-        let folders = Self { clusters, lock: state.join("store.lock"), machine, turn: Mutex::new(()) };
+        let folders = Self {
+            clusters,
+            past: Past::of(state),
+            lock: state.join("store.lock"),
+            machine,
+            turn: Mutex::new(()),
+        };
         folders.sweep(Depth::Everything)?;
         Ok(folders)
     }
@@ -151,6 +160,9 @@ impl Folders {
         if let Some(stored) = self.stored(&cluster.name)?.filter(|stored| stored.wanted.uid == cluster.uid) {
             self.check_machine(&cluster.name, &stored.wanted.machine)?;
             delete()?;
+            if let Err(error) = self.past.keep(&cluster.name, &folder.join(EVENTS)) {
+                tracing::warn!(cluster = %cluster.name, "its history is not kept: {error}");
+            }
             fs::rename(&folder, &removed).map_err(io_error("remove", &folder))?;
             self.sync()?;
         }

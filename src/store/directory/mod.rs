@@ -8,6 +8,7 @@
 //! <state>/clusters/<name>/events.jsonl   its history, one event per line
 //! <state>/clusters/<name>/tls/*.pem      its secrets, for their owner only
 //! <state>/clusters/<name>/logs/          what its nodes print
+//! <state>/past/<name>.jsonl              the history of the last cluster of that name that has ended
 //! <state>/clusters/.new-<uid>            a cluster that is being added
 //! <state>/clusters/.removed-<uid>        a cluster that is being removed
 //! ```
@@ -19,10 +20,12 @@ mod events;
 mod files;
 mod folders;
 mod lock;
+mod past;
 mod record;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use lock::{ControllerInfo, ControllerLock};
+pub use past::Past;
 pub use store::DirectoryStore;

@@ -33,7 +33,8 @@ Commands:
   configuration keys, and goes over Dask's own configuration as one more of its files would: maps are merged.
 
   Arguments of a scheduler: ``host`` ("127.0.0.1"), ``port`` (0), ``dashboard`` ("attach" | "none"),
-  ``idle_timeout`` (seconds | null), ``preload`` ([str]), ``id`` (str | null).
+  ``idle_timeout`` (seconds | null), ``preload`` ([str]), ``id`` (str | null), ``nannies`` (bool: there are or
+  will be workers with a Nanny of their own).
 
   Arguments of a worker: ``scheduler`` (address), ``name``, ``threads``, ``memory_limit`` (bytes; 0: none;
   null: Dask's own share of this machine), ``resources``, ``local_directory``, ``preload``, ``death_timeout``
@@ -104,13 +105,19 @@ REPARENT_BOUND = 10.0
 PACKAGES = ("dask", "distributed", "msgpack", "cloudpickle", "tornado", "toolz", "numpy", "pandas", "lz4")
 """What the two ends of a Dask connection compare, beside python."""
 
+TLS_CONTEXTS_KEPT = 8
+"""Two for each certificate that is in use."""
+
 IMPORTS = (
     "distributed",
     "distributed.nanny",
     "distributed.scheduler",
     "distributed.worker",
+    "distributed.http.health",
     "distributed.http.scheduler.prometheus",
+    "distributed.http.statics",
     "distributed.http.worker.prometheus",
+    "tornado.platform.asyncio",
 )
 """Imported before the first fork."""
 
@@ -195,6 +202,7 @@ _SCHEDULER_ARGUMENTS: dict[str, tuple[tuple[type, ...], Any]] = {
     "idle_timeout": ((int, float, type(None)), None),
     "preload": ((list,), ()),
     "id": ((str, type(None)), None),
+    "nannies": ((bool,), False),
 }
 
 _REQUIRED = object()
@@ -389,12 +397,51 @@ def _security(tls: Tls | None) -> Any:
         return None
     from distributed.security import Security
 
+    return Security(**_security_fields(tls))
+
+
+def _security_fields(tls: Tls) -> dict[str, Any]:
     roles = {
         f"tls_{role}_{part}": getattr(tls, part)
         for role in ("client", "scheduler", "worker")
         for part in ("cert", "key")
     }
-    return Security(require_encryption=True, tls_ca_file=tls.ca, **roles)
+    return {"require_encryption": True, "tls_ca_file": tls.ca, **roles}
+
+
+_tls_contexts: dict[Any, Any] = {}
+"""What keys and certificates become, by all that goes into it: made once, inherited by every node."""
+
+
+def _shared_security(tls: Tls) -> Any:
+    """Return what `_security` does, with contexts that were made before the fork where they fit.
+
+    It cannot be sent to another process.
+    """
+    from distributed.security import Security
+
+    class SharedSecurity(Security):  # type: ignore[misc]
+        def _get_tls_context(self, tls: dict[str, Any], purpose: Any) -> Any:
+            limits = (self.tls_min_version, self.tls_max_version)
+            key = (purpose.name, limits, tuple(sorted((name, str(value)) for name, value in tls.items())))
+            if key not in _tls_contexts:
+                _tls_contexts[key] = super()._get_tls_context(tls, purpose)
+            return _tls_contexts[key]
+
+    return SharedSecurity(**_security_fields(tls))
+
+
+def _make_tls_contexts(launch: Launch) -> None:
+    """Make the contexts of a worker here, which takes it a third of its start."""
+    if launch.role != "worker" or launch.tls is None or launch.arguments["own_nanny"]:
+        return
+    if len(_tls_contexts) > TLS_CONTEXTS_KEPT:
+        _tls_contexts.clear()
+    # A broken certificate is the node's to report.
+    with contextlib.suppress(Exception):
+        security = _shared_security(launch.tls)
+        security.get_connection_args("worker")
+        security.get_listen_args("worker")
 
 
 def _raise_file_limit() -> None:
@@ -427,7 +474,7 @@ async def _serve_scheduler(launch: Launch, events: Events) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await crewcall_preload.dask_setup(scheduler)
+    crewcall_preload.set_up_scheduler(scheduler, nannies=arguments["nannies"])
     await scheduler
     port = scheduler.http_server.port if attach else None
     events.send("listening", node=launch.node, address=scheduler.address, dashboard_port=port)
@@ -483,33 +530,14 @@ async def _serve_worker(launch: Launch, events: Events) -> int:
     import crewcall_preload
     from distributed import Worker
 
-    arguments = launch.arguments
-    memory_limit = arguments["memory_limit"]
-    worker = Worker(
-        arguments["scheduler"],
-        name=arguments["name"],
-        nthreads=arguments["threads"],
-        memory_limit="auto" if memory_limit is None else memory_limit,
-        resources=arguments["resources"] or None,
-        local_directory=arguments["local_directory"],
-        preload=arguments["preload"] or None,
-        death_timeout=arguments["death_timeout"],
-        nanny=arguments["nanny"],
-        host=arguments["host"],
-        protocol="tls" if launch.tls else "tcp",
-        security=_security(launch.tls),
-        dashboard=False,
-    )
+    security = None if launch.tls is None else _shared_security(launch.tls)
+    worker = Worker(nanny=launch.arguments["nanny"], security=security, **_options(launch))
     # SIGTERM must mean a drain from the first moment on.
-    crewcall_preload.drain_on_sigterm(worker, grace=arguments["drain_grace"])
+    crewcall_preload.drain_on_sigterm(worker, grace=launch.arguments["drain_grace"])
     budget = _memory_budget(worker)
     if budget is not None:
         events.send("memory", node=launch.node, **budget)
-    await worker
-    events.send("registered", node=launch.node)
-    events.close()
-    await worker.finished()
-    return 0
+    return await _serve_until_the_end(worker, launch, events)
 
 
 async def _serve_nanny(launch: Launch, events: Events) -> int:
@@ -517,27 +545,35 @@ async def _serve_nanny(launch: Launch, events: Events) -> int:
     import crewcall_preload
     from distributed import Nanny
 
+    nanny = Nanny(security=_security(launch.tls), **_options(launch))
+    crewcall_preload.drain_on_sigterm(nanny, grace=launch.arguments["drain_grace"])
+    return await _serve_until_the_end(nanny, launch, events)
+
+
+def _options(launch: Launch) -> dict[str, Any]:
+    """Return what a Worker and a Nanny are both made with."""
     arguments = launch.arguments
     memory_limit = arguments["memory_limit"]
-    nanny = Nanny(
-        arguments["scheduler"],
-        name=arguments["name"],
-        nthreads=arguments["threads"],
-        memory_limit="auto" if memory_limit is None else memory_limit,
-        resources=arguments["resources"] or None,
-        local_directory=arguments["local_directory"],
-        preload=arguments["preload"] or None,
-        death_timeout=arguments["death_timeout"],
-        host=arguments["host"],
-        protocol="tls" if launch.tls else "tcp",
-        security=_security(launch.tls),
-        dashboard=False,
-    )
-    crewcall_preload.drain_on_sigterm(nanny, grace=arguments["drain_grace"])
-    await nanny
+    return {
+        "scheduler_ip": arguments["scheduler"],
+        "name": arguments["name"],
+        "nthreads": arguments["threads"],
+        "memory_limit": "auto" if memory_limit is None else memory_limit,
+        "resources": arguments["resources"] or None,
+        "local_directory": arguments["local_directory"],
+        "preload": arguments["preload"] or None,
+        "death_timeout": arguments["death_timeout"],
+        "host": arguments["host"],
+        "protocol": "tls" if launch.tls else "tcp",
+        "dashboard": False,
+    }
+
+
+async def _serve_until_the_end(server: Any, launch: Launch, events: Events) -> int:
+    await server
     events.send("registered", node=launch.node)
     events.close()
-    await nanny.finished()
+    await server.finished()
     return 0
 
 
@@ -619,7 +655,9 @@ class ForkServer:
                 return False
             if kind != "launch":
                 raise CommandError(f"unknown command {kind!r}")
-            self._launch(parse_launch(command))
+            launch = parse_launch(command)
+            _make_tls_contexts(launch)
+            self._launch(launch)
         except CommandError as error:
             self.events.send("refused", node=node, error=str(error))
         except OSError as error:

@@ -27,9 +27,14 @@ types:
 - ``unavailable``: what could not be said, as text.
 
 It answers at once if ``sequence`` is not ``since``, else after the next change or after ``wait`` seconds (at
-most 60). Changes that wake: a worker came, left or changed its state; a client came or left; work began or
-ended; demand changed by its resources or by a fifth. The last two are looked at five times a second, and only
-while somebody waits.
+most 60); changes within 0.05 s after the answer before are told together. Changes that wake: a worker came,
+left or changed its state; a client came or left; work began or ended; demand changed by its resources or by a
+fifth. The last two are looked at five times a second, and only while somebody waits.
+
+Scheduler: with ``CREWCALL_DASHBOARD_TLS=HOST:PORT`` the dashboard, or without bokeh Dask's plain routes, are
+also served there, to clients and controllers that show a certificate of the scheduler's authority. The plain
+HTTP server is then closed unless it listens on loopback alone. ``CREWCALL_NANNIES=own`` says that workers
+with a Nanny of their own will come.
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import ipaddress
 import itertools
 import logging
 import os
@@ -49,14 +55,19 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
+from distributed.comm import get_tcp_server_addresses
 from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
+from tornado.httpserver import HTTPServer
 
 PROTOCOL = 1
 """Version of the reply of ``crewcall_status``."""
 
 DRAIN_NOT_CLEAN = 76
 """Exit code of a worker that was told to stop and could not hand everything over."""
+
+ENDED_IDLE = 77
+"""Exit code of a scheduler that ended by its idle timeout: nobody is to start it again."""
 
 DEFAULT_GRACE = 25.0
 """Seconds from SIGTERM to the end: below the 30 that Kubernetes gives."""
@@ -76,6 +87,9 @@ WAIT_LIMIT = 60.0
 PATIENCE = 15.0
 """Seconds without an arrival until results of a retiring worker are asked for anew; doubled each time."""
 
+PAUSE = 0.05
+"""Seconds between two answers to those who wait: a hundred arrivals at once are told in a few."""
+
 TICK = 0.2
 """Seconds between two looks at the demand while somebody waits."""
 
@@ -84,6 +98,15 @@ SCAN_LIMIT = 10_000
 
 DEPARTURES_KEPT = 1000
 """Departures remembered."""
+
+HANDSHAKE = 30.0
+"""Seconds in which a visitor of the dashboard must complete the TLS handshake."""
+
+ROLE_SUFFIX = ".crewcall.internal"
+"""End of the DNS name in a certificate that says its holder's role: ``<role>.<uid>.crewcall.internal``."""
+
+VISITORS = ("client", "controller")
+"""Roles that may look at the dashboard."""
 
 CONTROLLER_CLIENT = "crewcall-controller"
 """Prefix of client ids that are no user's."""
@@ -94,11 +117,30 @@ logger = logging.getLogger("distributed.crewcall")
 async def dask_setup(server: Any) -> None:
     """Install what fits `server`, a Scheduler, Worker or Nanny. Called by Dask."""
     if _is_a(server, "Scheduler"):
-        install_status(server)
-        install_patience()
+        set_up_scheduler(server, nannies=os.environ.get("CREWCALL_NANNIES") == "own")
+        mark_idle_end(server)
+        if os.environ.get("CREWCALL_DASHBOARD_TLS"):
+            try:
+                serve_dashboard(server, os.environ["CREWCALL_DASHBOARD_TLS"])
+            except Exception:
+                # The computation is worth more than its dashboard.
+                logger.exception("the dashboard is not served")
     elif _is_a(server, "Nanny") or (_is_a(server, "Worker") and server.nanny is None):
         # A worker under a nanny is stopped by it, and must not outstay that.
         drain_on_sigterm(server)
+
+
+def set_up_scheduler(scheduler: Any, *, nannies: bool) -> None:
+    """Install what a scheduler has.
+
+    Args:
+        scheduler: Started or not.
+        nannies: Whether there are or will be workers with a Nanny of their own.
+    """
+    install_status(scheduler)
+    install_patience()
+    if not nannies:
+        refuse_plugins_of_nannies(scheduler)
 
 
 def _is_a(server: Any, kind: str) -> bool:
@@ -116,6 +158,33 @@ def leave(code: int) -> None:
                 stream.flush()
     finally:
         os._exit(code)
+
+
+# --- The end of an idle scheduler ---------------------------------------------------------------------------
+
+
+def mark_idle_end(scheduler: Any) -> None:
+    """Have the process exit with `ENDED_IDLE` when `scheduler` ends by its idle timeout.
+
+    Dask's own command exits with 0 then, as it does when it is told to stop: nobody could tell whether to
+    start the scheduler again.
+    """
+    atexit.register(_exit_idle, scheduler)
+
+
+def ended_idle(scheduler: Any) -> bool:
+    """Return whether a scheduler that closed by itself was idle for its timeout."""
+    limit, since = scheduler.idle_timeout, scheduler.idle_since
+    return bool(limit and since and time.time() > since + limit)
+
+
+def _exit_idle(scheduler: Any) -> None:
+    if scheduler.status is Status.closed and ended_idle(scheduler):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(ENDED_IDLE)
 
 
 # --- Lossless stop ------------------------------------------------------------------------------------------
@@ -404,6 +473,7 @@ class StatusReporter(SchedulerPlugin):
         self._demand: list[dict[str, Any]] = []
         self._reported_demand: list[dict[str, Any]] = []
         self._observed_at = -1.0
+        self._answered_at = -1.0
         self._fingerprint: Any = None
         self._idle_since: float | None = time.time()
         self._transitions = getattr(scheduler, "transition_counter", 0)
@@ -423,6 +493,11 @@ class StatusReporter(SchedulerPlugin):
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(changed.wait(), min(TICK, max(0.0, bound - time.monotonic())))
                 self._observe()
+            pause = min(self._answered_at + PAUSE, bound) - time.monotonic()
+            if pause > 0 and self._open():
+                await asyncio.sleep(pause)
+                self._observe()
+            self._answered_at = time.monotonic()
         else:
             since = None
         return self._reply(since, bool(ranking))
@@ -669,6 +744,35 @@ def demand_differs(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> bool
     )
 
 
+# --- Plugins of nannies -------------------------------------------------------------------------------------
+
+
+def refuse_plugins_of_nannies(scheduler: Any) -> None:
+    """Have `scheduler` refuse a NannyPlugin that it would keep for nannies that never come.
+
+    Where there are workers, whoever poses as their nanny refuses.
+    """
+    stock = scheduler.handlers.get("register_nanny_plugin")
+    if stock is None:
+        logger.warning("this version of Dask registers plugins of nannies in an unknown way")
+        return
+
+    async def register_nanny_plugin(comm: Any, **fields: Any) -> Any:
+        name = fields.get("name")
+        known = name in scheduler.nanny_plugins
+        answers = await stock(comm, **fields)
+        if answers or known:
+            return answers
+        scheduler.nanny_plugins.pop(name, None)
+        raise RuntimeError(
+            "no worker of this cluster has a Nanny process that could run a NannyPlugin; give a group"
+            " `nanny: true` in the cluster's document, and register the plugin once its workers are there,"
+            " or use a WorkerPlugin"
+        )
+
+    scheduler.handlers["register_nanny_plugin"] = register_nanny_plugin
+
+
 # --- Retirement ---------------------------------------------------------------------------------------------
 
 
@@ -737,3 +841,86 @@ def patient(stock: Any) -> Any:
                 self._patience *= 2
 
     return PatientRetireWorker
+
+
+# --- Dashboard ----------------------------------------------------------------------------------------------
+
+
+def serve_dashboard(scheduler: Any, place: str) -> DashboardServer:
+    """Serve the dashboard of `scheduler` at `place` over TLS, to those who show a certificate.
+
+    Args:
+        scheduler: A started Scheduler whose security has certificate, key and authority.
+        place: ``HOST:PORT``; no host: all addresses; port 0: any free one.
+
+    Raises:
+        ValueError: `place` is not of this form, or the scheduler has no certificate.
+        OSError: The port cannot be listened on.
+    """
+    host, _, port = place.rpartition(":")
+    if not port.isdecimal():
+        raise ValueError(f"CREWCALL_DASHBOARD_TLS is {place!r}, which is not HOST:PORT")
+    close_unless_local(scheduler.http_server)
+    context = scheduler.security.get_listen_args("scheduler").get("ssl_context")
+    if context is None:
+        raise ValueError("CREWCALL_DASHBOARD_TLS is set, but this scheduler has no certificate")
+    allow_local_pages(scheduler.http_application)
+    server = DashboardServer(scheduler.http_application, ssl_options=context)
+    server.listen(int(port), host.strip("[]"))
+    server.port = get_tcp_server_addresses(server)[0][1]
+    # Dask stops its services with the scheduler.
+    scheduler.services["crewcall-dashboard"] = server
+    logger.info("dashboard over TLS at port %d", server.port)
+    return server
+
+
+def close_unless_local(server: Any) -> None:
+    """Stop `server`, an HTTP server, if others than processes of this machine, or pod, could reach it."""
+    addresses = [address[0] for address in get_tcp_server_addresses(server)]
+    if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses):
+        logger.warning("the dashboard without TLS is closed: it listened beyond loopback")
+        server.stop()
+
+
+def allow_local_pages(application: Any) -> None:
+    """Let pages that a browser has from a local port speak to the web sockets of bokeh."""
+    for part in application.applications:
+        origins = getattr(part, "websocket_origins", None)
+        if isinstance(origins, set):
+            origins.update(("127.0.0.1:*", "localhost:*"))
+
+
+def role_in(certificate: Any) -> str | None:
+    """Return the role that `certificate`, as `ssl.SSLSocket.getpeercert` gives it, names; None: none."""
+    for kind, name in (certificate or {}).get("subjectAltName", ()):
+        if kind == "DNS" and name.endswith(ROLE_SUFFIX):
+            return name.partition(".")[0]
+    return None
+
+
+class DashboardServer(HTTPServer):
+    """Serves those whose certificate says that they may look, or says nothing of roles."""
+
+    port = 0
+
+    async def handle_stream(self, stream: Any, address: Any) -> None:
+        """Look at the certificate before the first request. Called for each connection."""
+        try:
+            await asyncio.wait_for(stream.wait_for_handshake(), HANDSHAKE)
+            certificate = stream.socket.getpeercert()
+        except Exception:
+            # Nobody with a certificate, a probe of the port, or somebody who went away.
+            stream.close()
+            return
+        role = role_in(certificate)
+        if role is not None and role not in VISITORS:
+            logger.warning("refused the dashboard to the certificate of a %s at %s", role, address[0])
+            await self._refuse(stream, f"a {role}'s certificate does not open the dashboard\n")
+            return
+        super().handle_stream(stream, address)
+
+    async def _refuse(self, stream: Any, text: str) -> None:
+        head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(stream.write((head + text).encode()), HANDSHAKE)
+        stream.close()

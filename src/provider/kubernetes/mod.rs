@@ -1,0 +1,25 @@
+//! Pods of a Kubernetes cluster, made with the caller's own rights in one namespace.
+
+mod build;
+mod client;
+mod clusters;
+mod connection;
+mod context;
+mod error;
+mod family;
+#[cfg(target_os = "linux")]
+pub mod forwarder;
+mod installation;
+mod logs;
+mod managed;
+mod names;
+mod observe;
+mod prepare;
+mod provider;
+mod watch;
+mod way;
+
+pub use context::{ContextChoice, resolve};
+pub use family::KubernetesProviders;
+pub use provider::KubernetesProvider;
+pub use way::{Forwarding, TlsPathsOf};

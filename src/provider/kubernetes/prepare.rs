@@ -1,0 +1,130 @@
+//! What is to be seen to before anything of a new cluster is stored.
+
+use serde_json::json;
+
+use super::{
+    client::{KubernetesClient, Resource, Verb},
+    error::role_hint,
+    names,
+};
+use crate::{
+    environment::image::{ImageError, ImageTemplate},
+    model::ErrorKind,
+    provider::{
+        Caller, ProviderError,
+        images::{self, RegistryClient, RegistryOptions, ResolveError},
+    },
+    spec::{ComputeCluster, EnvironmentSpec},
+};
+
+/// All that a cluster's life takes.
+pub const NEEDED: [(Verb, Resource); 24] = [
+    (Verb::Create, Resource::Pods),
+    (Verb::List, Resource::Pods),
+    (Verb::Watch, Resource::Pods),
+    (Verb::Delete, Resource::Pods),
+    (Verb::DeleteCollection, Resource::Pods),
+    (Verb::Get, Resource::PodLogs),
+    (Verb::Create, Resource::PodForwards),
+    (Verb::Create, Resource::ConfigMaps),
+    (Verb::Get, Resource::ConfigMaps),
+    (Verb::List, Resource::ConfigMaps),
+    (Verb::Watch, Resource::ConfigMaps),
+    (Verb::DeleteCollection, Resource::ConfigMaps),
+    (Verb::Create, Resource::Secrets),
+    (Verb::Get, Resource::Secrets),
+    (Verb::List, Resource::Secrets),
+    (Verb::DeleteCollection, Resource::Secrets),
+    (Verb::Create, Resource::Services),
+    (Verb::Get, Resource::Services),
+    (Verb::List, Resource::Services),
+    (Verb::DeleteCollection, Resource::Services),
+    (Verb::Create, Resource::NetworkPolicies),
+    (Verb::Get, Resource::NetworkPolicies),
+    (Verb::List, Resource::NetworkPolicies),
+    (Verb::DeleteCollection, Resource::NetworkPolicies),
+];
+
+/// Whether the caller may do in the namespace what is needed there.
+pub async fn check_rights(client: &KubernetesClient) -> Result<(), ProviderError> {
+    let missing = client.forbidden(&NEEDED).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let context = client.context();
+    let mut each: Vec<String> =
+        missing.iter().map(|(verb, resource)| format!("{} {}", verb.as_str(), resource.as_str())).collect();
+    let all = each.len();
+    each.truncate(4);
+    let more = if all > each.len() { format!(" and {} more", all - each.len()) } else { String::new() };
+    let message = format!(
+        "no permission in namespace {} ({}) to {}{more}",
+        context.namespace,
+        context.described(),
+        each.join(", ")
+    );
+    Err(ProviderError::new(ErrorKind::Auth, message).with_hint(role_hint(&missing, context)))
+}
+
+/// Whether objects can be made in the namespace: it is there, and is not being deleted.
+pub async fn check_namespace(
+    client: &KubernetesClient,
+    cluster: &ComputeCluster,
+) -> Result<(), ProviderError> {
+    let probe = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": names::anchor(&cluster.metadata.name) },
+    });
+    client.try_create(Resource::ConfigMaps, &probe).await
+}
+
+/// The image that nodes run, where it depends on the caller's versions or the document names none.
+pub async fn resolve_image(
+    cluster: &ComputeCluster,
+    caller: &Caller,
+    progress: &(dyn Fn(String) + Send + Sync),
+) -> Result<Option<EnvironmentSpec>, ProviderError> {
+    let template = match &cluster.spec.environment {
+        None => ImageTemplate::default(),
+        Some(EnvironmentSpec::Image(text)) => text.parse().map_err(|error: ImageError| {
+            ProviderError::new(ErrorKind::Invalid, error.to_string()).with_hint(error.hint())
+        })?,
+        Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_)) => {
+            let message = "pods run an image; packages and interpreters are for clusters on this machine";
+            return Err(ProviderError::new(ErrorKind::Invalid, message)
+                .with_hint("write `environment: {image: ...}`"));
+        }
+    };
+    if cluster.spec.environment.is_some() && !template.has_places() {
+        return Ok(None);
+    }
+    progress(format!("looking for the image {template}"));
+    let versions = caller.context.interpreter.as_ref().map(|interpreter| interpreter.versions.clone());
+    let options = RegistryOptions::of_caller(&caller.environment).await.map_err(ResolveError::from)?;
+    let registry = RegistryClient::new(options);
+    let pinned = images::resolve(&versions.unwrap_or_default(), &template, &registry).await?;
+    Ok(Some(EnvironmentSpec::Image(pinned.to_string())))
+}
+
+/// Whether the caller has what `secretEnv` names.
+pub fn check_secrets(cluster: &ComputeCluster, caller: &Caller) -> Result<(), ProviderError> {
+    let environment = &caller.environment.0;
+    let missing: Vec<&str> =
+        secret_variables(cluster).filter(|name| !environment.contains_key(*name)).collect();
+    match missing.first() {
+        None => Ok(()),
+        Some(first) => Err(ProviderError::new(
+            ErrorKind::Invalid,
+            format!("`secretEnv` takes the value of {first}, which is not set"),
+        )
+        .with_hint(format!("export {first}, then run the same command again"))),
+    }
+}
+
+/// Names of the caller's variables that hold secrets of the cluster.
+pub fn secret_variables(cluster: &ComputeCluster) -> impl Iterator<Item = &str> {
+    let groups = cluster.spec.worker_groups.values().chain([&cluster.spec.workers]);
+    let all = groups.flat_map(|group| group.secret_env.values()).chain(cluster.spec.secret_env.values());
+    all.map(String::as_str)
+}
