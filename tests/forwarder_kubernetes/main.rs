@@ -29,6 +29,7 @@ async fn clients_compute_through_it_and_it_goes_where_the_scheduler_goes() {
 
     // kill -9 of the forwarder: the same ports.
     kill(stage.pid(), Signal::KILL);
+    eventually("its death", || (!stage.forwarders.list().unwrap()[0].alive).then_some(())).await;
     assert_eq!(stage.ensure().await, ports);
 
     // Another scheduler: new connections go there, without anybody telling the forwarder.
