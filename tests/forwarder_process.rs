@@ -1,7 +1,7 @@
 //! The forwarder process by itself, with an API server that is not there: one per cluster, the same ports again,
 //! honest about what it cannot reach.
 #![cfg(all(feature = "kubernetes", target_os = "linux"))]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,7 @@
 """Prints the status of the dashboard's page, the first word of its web socket, and what another site gets."""
 
 import asyncio
+import json
 import re
 import sys
 import urllib.request
@@ -18,7 +19,7 @@ async def connect(origin: str) -> str:
     """Return the kind of the first message."""
     request = HTTPRequest(f"ws://127.0.0.1:{port}/status/ws", headers={"Origin": origin})
     socket = await websocket_connect(request, subprotocols=["bokeh", token])
-    return re.search(r'"msgtype":"(\w+)"', str(await socket.read_message()))[1]
+    return json.loads(await socket.read_message())["msgtype"]
 
 
 word = asyncio.run(asyncio.wait_for(connect(f"http://127.0.0.1:{port}"), 60))

@@ -19,7 +19,7 @@ async fn clients_compute_through_it_and_it_goes_where_the_scheduler_goes() {
     // A client, with data both ways.
     let sums = stage.client("print(client.submit(sum, range(1000)).result(), len(client.gather(client.scatter(b'x' * 50_000_000))))");
     assert_eq!(sums.trim(), "499500 50000000");
-    let status = stage.status_where("nobody is connected any more", |status| status.clients == 0).await;
+    let status = stage.status_where("nobody is connected any more", |status| status.connections == 0).await;
     assert_eq!((status.problem, status.cuts.len()), (None, 0));
     assert_eq!(status.pod.as_deref(), Some("demo-scheduler-0-0"));
 
@@ -29,6 +29,7 @@ async fn clients_compute_through_it_and_it_goes_where_the_scheduler_goes() {
 
     // kill -9 of the forwarder: the same ports.
     kill(stage.pid(), Signal::KILL);
+    eventually("its death", || (!stage.forwarders.list().unwrap()[0].alive).then_some(())).await;
     assert_eq!(stage.ensure().await, ports);
 
     // Another scheduler: new connections go there, without anybody telling the forwarder.
@@ -58,7 +59,7 @@ async fn a_connection_that_breaks_is_told_with_its_reason() {
     let Some(stage) = Stage::new("cut").await else { return };
     stage.ensure().await;
     let mut client = stage.waiting_client();
-    stage.status_where("a client", |status| status.clients > 0).await;
+    stage.status_where("a client", |status| status.connections > 0).await;
     let forwarder = stage.pid();
     stage.proxy.cut_all();
     let status = stage.status_where("a cut", |status| !status.cuts.is_empty()).await;

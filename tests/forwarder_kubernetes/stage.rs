@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::proxy::Proxy;
 
-const BOUND: Duration = Duration::from_secs(120);
+const BOUND: Duration = Duration::from_mins(2);
 
 /// One test's world. Everything of it ends with it.
 pub struct Stage {

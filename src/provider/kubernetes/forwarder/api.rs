@@ -112,14 +112,15 @@ impl ApiServer {
     pub async fn anchor(&self, name: &str, cluster: &ClusterUid) -> Result<Anchor, ApiError> {
         let doing = format!("look for the ConfigMap {name}");
         let asked = self.config_maps().await?;
-        let answer = timeout(ANSWER, asked.get_metadata_opt(name)).await.map_err(|_| self.late(&doing))?;
+        let answer = timeout(ANSWER, asked.get_metadata(name)).await.map_err(|_| self.late(&doing))?;
         match answer {
             Ok(found) => {
-                let is_ours = found.is_some_and(|found| {
-                    found.labels().get(CLUSTER_UID_LABEL).is_some_and(|uid| uid == cluster.as_str())
-                });
+                let is_ours =
+                    found.labels().get(CLUSTER_UID_LABEL).is_some_and(|uid| uid == cluster.as_str());
                 Ok(if is_ours { Anchor::There } else { Anchor::Gone })
             }
+            // The reason, not the code: a proxy that does not find its API server says 404, too.
+            Err(kube::Error::Api(status)) if status.reason == "NotFound" => Ok(Anchor::Gone),
             Err(error) => Err(self.failed(doing, error).await),
         }
     }
@@ -142,7 +143,7 @@ impl ApiServer {
             })?;
         match timeout(ANSWER, client.connect(request)).await {
             Ok(Ok(connection)) => Ok(connection.into_stream()),
-            Ok(Err(error)) => Err(self.failed(doing, error).await),
+            Ok(Err(error)) => Err(with_verbs(self.failed(doing, error).await)),
             Err(_) => Err(self.late(&doing)),
         }
     }
@@ -167,6 +168,19 @@ impl ApiServer {
             }
             error => ApiError::Unreachable { server, doing, cause: innermost(&error) },
         }
+    }
+}
+
+/// A port-forward over a web socket is a GET that is checked as a POST as well, and for the second of the two
+/// Kubernetes 1.36 refuses without a reason.
+fn with_verbs(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Refused { server, doing, code: 403, message } => {
+            let message = message.trim_end_matches([':', ' ']);
+            let message = format!("{message} (it takes the verbs get and create on pods/portforward)");
+            ApiError::Refused { server, doing, code: 403, message }
+        }
+        other => other,
     }
 }
 

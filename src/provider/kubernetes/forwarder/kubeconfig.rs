@@ -55,20 +55,27 @@ fn unusable(target: &ApiTarget, cause: &kube::Error) -> KubeconfigError {
 
 async fn config(target: &ApiTarget) -> Result<Config, KubeconfigError> {
     let unusable = |cause: String| KubeconfigError::Unusable { context: target.context.clone(), cause };
-    let mut merged = Kubeconfig::default();
-    for path in &target.kubeconfig {
-        let file = Kubeconfig::read_from(path).map_err(|error| unusable(error.to_string()))?;
-        merged = merged.merge(file).map_err(|error| unusable(error.to_string()))?;
-    }
-    let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };
-    let config = Config::from_custom_kubeconfig(merged, &options).await;
-    let config = config.map_err(|error| unusable(error.to_string()))?;
+    let config = if target.kubeconfig.is_empty() {
+        Config::incluster().map_err(|error| unusable(error.to_string()))?
+    } else {
+        of_files(target).await.map_err(unusable)?
+    };
     let found = config.cluster_url.to_string();
     if found.trim_end_matches('/') != target.server.trim_end_matches('/') {
         let (context, expected) = (target.context.clone(), target.server.clone());
         return Err(KubeconfigError::OtherServer { context, found, expected });
     }
     Ok(config)
+}
+
+async fn of_files(target: &ApiTarget) -> Result<Config, String> {
+    let mut merged = Kubeconfig::default();
+    for path in &target.kubeconfig {
+        let file = Kubeconfig::read_from(path).map_err(|error| error.to_string())?;
+        merged = merged.merge(file).map_err(|error| error.to_string())?;
+    }
+    let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };
+    Config::from_custom_kubeconfig(merged, &options).await.map_err(|error| error.to_string())
 }
 
 /// As kube's own builder does it, but for the connector: without delay for small messages, with keep-alive, without

@@ -4,9 +4,9 @@ use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{files::Files, ports::Ports, request::ForwardRequest, status::ForwarderStatus};
+use super::{files::Files, ports::Ports, status::ForwarderStatus};
 use crate::{
-    model::{BootId, MachineId},
+    model::{BootId, ClusterKey, MachineId},
     provider::os::{self, ProcessId},
 };
 
@@ -19,7 +19,8 @@ pub const OLDEST_PROTOCOL: u32 = 1;
 
 /// A forwarder's `record.json`. Believed to be of a living one only while the forwarder's lock is held.
 ///
-/// Unknown fields are ignored: a controller must be able to end forwarders of a later release.
+/// Unknown fields are ignored, and new ones must have a default: a controller keeps and ends forwarders of later and of
+/// earlier releases. What exactly it was told is therefore not in here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForwarderRecord {
@@ -35,8 +36,10 @@ pub struct ForwarderRecord {
     pub machine: MachineId,
     /// Where it listens, on 127.0.0.1.
     pub ports: Ports,
-    /// What it is for.
-    pub request: ForwardRequest,
+    /// The cluster that it is for.
+    pub cluster: ClusterKey,
+    /// The API server that it goes through.
+    pub server: String,
 }
 
 impl ForwarderRecord {

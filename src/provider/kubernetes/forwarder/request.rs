@@ -47,7 +47,8 @@ impl ForwardRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiTarget {
-    /// The files that are merged, the first of them having the last word. Absolute.
+    /// The files that are merged, the first of them having the last word. Absolute. None: this is a pod, and its
+    /// service account is used.
     pub kubeconfig: Vec<PathBuf>,
     /// The context in them.
     pub context: String,

@@ -85,10 +85,11 @@ pub fn start(arguments: &ForwarderArguments) -> Result<Option<Started>, Forwarde
         boot: told.boot,
         machine: told.machine,
         ports,
-        request: told.request,
+        cluster: told.request.cluster.clone(),
+        server: told.request.api.server.clone(),
     };
     record.write(&files).map_err(|error| ForwarderError::io("write", &files.record, &error))?;
-    Ok(Some(Started { files, request: record.request, ports, listeners, _lock: lock }))
+    Ok(Some(Started { files, request: told.request, ports, listeners, _lock: lock }))
 }
 
 fn read_start() -> Result<ForwarderStart, ForwarderError> {

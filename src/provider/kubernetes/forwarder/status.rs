@@ -21,8 +21,8 @@ pub struct ForwarderStatus {
     pub pod: Option<String>,
     /// What keeps new connections from being made, as of the last try.
     pub problem: Option<Problem>,
-    /// Clients that are connected to the scheduler now.
-    pub clients: usize,
+    /// Connections to the scheduler now; a client has several.
+    pub connections: usize,
     /// The last connections that were cut, oldest first; at most [`KEPT_CUTS`].
     pub cuts: Vec<Cut>,
 }

@@ -23,12 +23,12 @@ pub struct StatusBoard {
     changed: Notify,
 }
 
-/// A client that is connected, for as long as this lives.
+/// A connection to the scheduler, for as long as this lives.
 pub struct Counted(Arc<StatusBoard>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.change(|status| status.clients = status.clients.saturating_sub(1));
+        self.0.change(|status| status.connections = status.connections.saturating_sub(1));
     }
 }
 
@@ -43,10 +43,10 @@ impl StatusBoard {
         Arc::new(Self { files, status: Mutex::new(status), changed: Notify::new() })
     }
 
-    /// A client has come.
+    /// A connection was made.
     pub fn count(self: &Arc<Self>, door: Door) -> Option<Counted> {
         (door == Door::Comm).then(|| {
-            self.change(|status| status.clients = status.clients.saturating_add(1));
+            self.change(|status| status.connections = status.connections.saturating_add(1));
             Counted(Arc::clone(self))
         })
     }

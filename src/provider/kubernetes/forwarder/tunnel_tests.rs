@@ -108,7 +108,7 @@ async fn the_last_words_of_the_pod_are_heard_after_the_local_side_has_ended() {
 #[tokio::test]
 async fn what_the_pod_has_sent_arrives_before_its_end() {
     let mut stage = Stage::new().await;
-    stage.kubelet.send(message(DATA, &[7; 64 << 10])).await.unwrap();
+    stage.kubelet.send(message(DATA, &vec![7; 64 << 10])).await.unwrap();
     let close = async { stage.kubelet.close(None).await.unwrap() };
     let mut heard = Vec::new();
     let (_, ()) = tokio::join!(stage.local.read_to_end(&mut heard), close);
