@@ -4,6 +4,8 @@ mod contract;
 #[cfg(feature = "fake")]
 pub mod fake;
 #[cfg(feature = "kubernetes")]
+pub mod images;
+#[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 #[cfg(all(feature = "local", target_os = "linux"))]
 pub mod local;

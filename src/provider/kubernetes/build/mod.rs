@@ -2,6 +2,7 @@
 
 mod cluster;
 mod pod;
+mod template;
 
 pub use cluster::{
     Belonging, anchor, clients_policy, environment_secret, network_policy, owner, service, tls_secret,

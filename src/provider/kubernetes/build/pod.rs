@@ -8,6 +8,7 @@ use super::{
     super::names::{self, ADDRESS_ANNOTATION, COMM_PORT, CONTAINER, DASHBOARD_PORT, TEMPLATE_ANNOTATION},
     Belonging,
     cluster::FILES,
+    template,
 };
 use crate::{
     engine::{
@@ -40,12 +41,14 @@ pub fn pod(of: Belonging<'_>, request: &NodeRequest) -> Value {
     if let Some(fields) = metadata.as_object_mut() {
         fields.insert("annotations".to_owned(), json!(annotations(of, request)));
     }
-    json!({
+    let mut pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": metadata,
         "spec": pod_spec(of, request, &started),
-    })
+    });
+    template::apply(&of.document.spec.pod_template(&request.id.group), &mut pod);
+    pod
 }
 
 fn annotations(of: Belonging<'_>, request: &NodeRequest) -> BTreeMap<&'static str, String> {
