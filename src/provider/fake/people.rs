@@ -111,6 +111,7 @@ impl Node {
             state,
             origin: crate::model::Origin::default(),
             address: endpoint.then(|| self.address()),
+            reach: None,
             dashboard: None,
             last_log: Vec::new(),
         }
