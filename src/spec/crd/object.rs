@@ -14,8 +14,10 @@ const METADATA: [&str; 3] = ["name", "namespace", "labels"];
 /// the object's conditions, and no reason to stop.
 pub fn document_of(object: &Value) -> Result<Document, LoadError> {
     let metadata = object.get("metadata").and_then(Value::as_object).into_iter().flatten();
+    // Every object has a namespace; only pods make it a part of the document.
+    let has_pods = object.pointer("/spec/provider/kubernetes").is_some();
     let metadata: Map<String, Value> = metadata
-        .filter(|(key, _)| METADATA.contains(&key.as_str()))
+        .filter(|(key, _)| METADATA.contains(&key.as_str()) && (has_pods || *key != "namespace"))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let mut document = Map::new();

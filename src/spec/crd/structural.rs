@@ -59,6 +59,8 @@ impl Transformer<'_> {
         let same = |(key, _): &(&String, &Value)| SAME.contains(&key.as_str());
         let mut made: Map<String, Value> =
             keywords.iter().filter(same).map(|(key, value)| (key.clone(), value.clone())).collect();
+        // Of Rust's own formats, such as `uint32`, the API server knows nothing.
+        made.retain(|key, value| key != "format" || value == "date-time");
         let mut found = Vec::new();
         if let Some(properties) = keywords.get("properties").and_then(Value::as_object) {
             made.insert("properties".to_owned(), self.properties(properties));
@@ -98,9 +100,8 @@ impl Transformer<'_> {
             made.insert("x-kubernetes-validations".to_owned(), Value::Array(all));
         }
         for (property, default) in name.into_iter().flat_map(rules::defaults) {
-            let pointer = format!("/properties/{property}");
             let place = made.get_mut("properties").and_then(|properties| properties.get_mut(property));
-            debug_assert!(place.is_some(), "{pointer} has a default and is not there");
+            debug_assert!(place.is_some(), "`{property}` has a default and is not there");
             if let Some(field) = place.and_then(Value::as_object_mut) {
                 field.insert("default".to_owned(), default);
             }

@@ -1,0 +1,8 @@
+//! The custom resource on a real API server: `CREWCALL_TEST_KUBECONFIG` names it, `CREWCALL_TEST_KUBECTL` the
+//! `kubectl` to use.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test ends by them")]
+
+mod corpus;
+mod life;
+mod stage;
