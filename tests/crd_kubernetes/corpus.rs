@@ -1,17 +1,41 @@
 //! The API server and the parser accept and refuse the same documents, but for what is listed here.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Mutex};
 
 use crewcall::spec::{Document, ProviderKind, crd, load};
 use regex::Regex;
+use serde_json::Value;
 
 use crate::stage::{Stage, stage};
 
 /// What only the parser refuses, and why the API server cannot.
-const ONLY_BY_THE_PARSER: [(&str, &str); 0] = [];
+const ONLY_BY_THE_PARSER: [(&str, &str); 13] = [
+    ("engine_config_key, moved", FREE_FORM),
+    (
+        "env_value_with_escape, moved",
+        "a rule over the characters of all variables' values would cost too much",
+    ),
+    ("kubernetes_pod_spec_sidecar", FREE_FORM),
+    ("kubernetes_pod_spec_too_large", "bytes of a value in its JSON form are not known to CEL"),
+    ("memory_of_scheduler_too_small", "CEL cannot read Dask's units"),
+    ("replicas_leading_zero, moved", READING),
+    ("status_given, moved", "`status` is a part of the object"),
+    ("tls_is_yes, moved", READING),
+    ("yaml_anchor_and_alias, moved", READING),
+    ("yaml_duplicate_key, moved", READING),
+    ("yaml_merge_key, moved", READING),
+    ("yaml_second_document, moved", READING),
+    ("yaml_tag, moved", READING),
+];
 
 /// What only the API server refuses, and why.
-const ONLY_BY_THE_SERVER: [(&str, &str); 0] = [];
+const ONLY_BY_THE_SERVER: [(&str, &str); 1] = [(
+    "kubernetes",
+    "a field of the API server is a text or a whole number: `cpu: 0.5` has to be written as `500m`",
+)];
+
+const FREE_FORM: &str = "CEL does not see what is free-form";
+const READING: &str = "it is kubectl that reads the text, by YAML 1.1; what it sends is a good object";
 
 const LOCAL: &str = "the operator runs nothing on your machine";
 
@@ -63,6 +87,24 @@ fn documents(stage: &Stage) -> Vec<(String, String)> {
     all
 }
 
+/// Each document, and what the API server makes of it; some at a time.
+fn rehearsals(stage: &Stage) -> Vec<(String, String, Result<Value, String>)> {
+    let documents = Mutex::new(documents(stage));
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some((name, text)) = documents.lock().unwrap().pop() else { return };
+                    let rehearsed = stage.rehearse(&text);
+                    done.lock().unwrap().push((name, text, rehearsed));
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap()
+}
+
 fn is_local(document: &Document) -> bool {
     document.cluster.spec.provider.kind() == ProviderKind::Local
 }
@@ -72,9 +114,9 @@ fn the_api_server_accepts_and_refuses_what_the_parser_does() {
     let Some(stage) = stage() else { return };
     let (mut parser, mut server) = (Vec::new(), Vec::new());
     let mut agreed = 0;
-    for (name, text) in documents(&stage) {
+    for (name, text, rehearsed) in rehearsals(&stage) {
         let loaded = load(&name, &text);
-        match (loaded, stage.rehearse(&text)) {
+        match (loaded, rehearsed) {
             (Ok(document), Err(message)) if is_local(&document) => {
                 assert!(message.contains(LOCAL), "{name}: {message}");
             }

@@ -108,8 +108,37 @@ fn kubectl_scale_sets_a_fixed_default_group_and_no_other() {
     let adaptive = json!({"workers": {"replicas": null, "min": 1, "max": 3}});
     stage.done(&as_texts(&patch(&name, &adaptive)), "");
     let message = stage.refused(&["scale", &name, "--replicas=2"], "");
-    eprintln!("{message}");
-    assert!(message.contains("replicas"), "{message}");
+    assert!(message.contains("spec.workers.replicas"), "{message}");
+}
+
+#[test]
+fn messages_say_what_was_meant() {
+    let Some(stage) = stage() else { return };
+    let text = DOCUMENT.replace("NAME", "wrong");
+    let mistakes = [
+        ("memory: 1GiB", "memory: 2 gigs", "no amount of memory"),
+        ("memory: 1GiB", "memory: 4", "a number alone is in bytes"),
+        ("memory: 1GiB", "cpu: two", "spec.workers.cpu: Invalid value: no number of processors"),
+        ("memory: 1GiB", "cpu: 0", "spec.workers.cpu: Invalid value: no number of processors"),
+        ("workers:", "idleTimeout: 30m1h\n  workers:", "no span of time; write it as 90s"),
+        ("workers:", "drainGrace: never\n  workers:", "no span of time; write it as 90s"),
+        ("workers:", "idleTimeout: 0s\n  workers:", "the least is 1s"),
+        ("nodeName: null", "restartPolicy: Always", "`restartPolicy` is not to be changed"),
+        (
+            "min: 1, max: 4",
+            "min: 5, max: 4",
+            "spec.workerGroups.big.min: Invalid value: `min` is larger than `max`",
+        ),
+        ("replicas: 2,", "replicas: 2, max: 4,", "either a fixed size or bounds, not both"),
+        ("big:", "much-too-big:", "a name here has at most 10 characters"),
+    ];
+    for (right, wrong, said) in mistakes {
+        let message = stage.rehearse(&text.replace(right, wrong)).unwrap_err();
+        assert!(message.contains(said), "{wrong}: {message}");
+    }
+    for right in ["cpu: 500m", "cpu: 2", "memory: 2147483648", "memory: 2 GB", "cpu: '0.5'"] {
+        stage.rehearse(&text.replace("memory: 1GiB", right)).unwrap();
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! Messages are those of the parser where both know the rule. A rule that compares with the old object stands
 //! at the spec, so that a field that comes or goes is seen too.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use crate::spec::limits;
 
 /// One of `x-kubernetes-validations`.
 pub(super) struct Rule {
@@ -43,7 +45,6 @@ impl Rule {
 pub(super) fn of(name: &str) -> Vec<Rule> {
     match name {
         "ClusterSpec" => [fixed(), spec()].into_iter().flatten().collect(),
-        "SchedulerSpec" => Vec::new(),
         "WorkerGroupSpec" => group(),
         "NetworkPolicySpec" => vec![
             Rule::new(
@@ -59,6 +60,86 @@ pub(super) fn of(name: &str) -> Vec<Rule> {
         "PodResources" => pod_resources(),
         _ => Vec::new(),
     }
+}
+
+/// How a quantity is written.
+pub(super) struct Form {
+    message: &'static str,
+    least: Option<u64>,
+    zero: Option<&'static str>,
+}
+
+/// The form of a type that is written as a text by a pattern of its own, and may be a whole number too.
+pub(super) fn form(name: &str) -> Option<Form> {
+    let text = |message| Form { message, least: None, zero: None };
+    let number = |message, least| Form { message, least: Some(least), zero: None };
+    let message = "no span of time; write it as 90s, 20m, 1h30m or 2d";
+    Some(match name {
+        "Cpu" => number("no number of processors; write it as 2, 500m or '0.5'", 1),
+        "Memory" => number(
+            "no amount of memory, or less than the 128MiB that Dask needs; write it as 2GiB, 500MB or 2Gi; \
+             a number alone is in bytes",
+            limits::LEAST_MEMORY,
+        ),
+        "Quantity" => number("no quantity of Kubernetes; write it as 1, 500m or 10Gi", 0),
+        "Span" => Form { zero: Some("self.matches('[1-9]')"), ..text(message) },
+        "TimeLimit" => {
+            let message = "no span of time; write it as 90s, 20m, 1h30m or 2d, or `never`";
+            Form { zero: Some("self == 'never' || self.matches('[1-9]')"), ..text(message) }
+        }
+        _ => return None,
+    })
+}
+
+/// The rules for such a form.
+pub(super) fn written(form: &Form, pattern: &str) -> Vec<Rule> {
+    let matches = format!("self.matches('{}')", quoted(pattern));
+    let rule = match form.least {
+        Some(least) => format!("type(self) == int ? self >= {least} : {matches}"),
+        None => matches,
+    };
+    let zero = form.zero.map(|rule| Rule::new(rule, "the least is 1s"));
+    std::iter::once(Rule::new(rule, form.message)).chain(zero).collect()
+}
+
+/// A pattern within an expression.
+fn quoted(pattern: &str) -> String {
+    pattern.replace('\\', "\\\\").replace('\'', "\\'")
+}
+
+/// What is added to the free-form `podSpec`: CEL sees only fields that have a type.
+pub(super) fn own_fields_of_pods() -> Map<String, Value> {
+    let object = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let fields = json!({
+        "restartPolicy": {"type": "string", "maxLength": 64},
+        "activeDeadlineSeconds": {"type": "integer"},
+        "terminationGracePeriodSeconds": {"type": "integer"},
+        "ephemeralContainers": {"type": "array", "maxItems": 16, "items": object.clone()},
+        "metadata": object.clone(),
+        "spec": object,
+    });
+    let helps = [
+        ("restartPolicy", "a node that ends is replaced by a new one, so its pod is never restarted"),
+        ("activeDeadlineSeconds", "write `maxLifetime` in `spec`"),
+        ("terminationGracePeriodSeconds", "write `drainGrace` in `spec`: the grace period follows it"),
+        ("ephemeralContainers", "add them to a pod that runs, with `kubectl debug`"),
+        (
+            "metadata",
+            "`podSpec` is a pod's `spec` itself; labels and annotations have keys of their own beside it",
+        ),
+        ("spec", "`podSpec` is a pod's `spec` itself; write its keys here"),
+    ];
+    let rules: Vec<Value> = helps
+        .into_iter()
+        .map(|(field, help)| {
+            Rule::new(format!("!has(self.{field})"), format!("`{field}` is not to be changed; {help}"))
+        })
+        .map(|rule| rule.forbidden().to_json())
+        .collect();
+    let mut made = Map::new();
+    made.insert("properties".to_owned(), fields);
+    made.insert("x-kubernetes-validations".to_owned(), Value::Array(rules));
+    made
 }
 
 /// The constant defaults of a type's fields. Those that depend on the provider are the operator's to know.
@@ -104,9 +185,8 @@ pub(super) fn key_length(most: u64) -> Rule {
 
 /// Keys have this form.
 pub(super) fn key_pattern(pattern: &str) -> Rule {
-    let expression = pattern.replace('\\', "\\\\").replace('\'', "\\'");
     Rule::new(
-        format!("self.all(key, key.matches('{expression}'))"),
+        format!("self.all(key, key.matches('{}'))", quoted(pattern)),
         format!("a name here must match {pattern}"),
     )
 }

@@ -94,6 +94,11 @@ impl Transformer<'_> {
         if let Some(names) = keywords.get("propertyNames").filter(|_| !opaque) {
             found.extend(self.keys(names));
         }
+        // A rule says what was meant, where the API server would repeat the pattern.
+        if let Some(form) = name.and_then(rules::form) {
+            let pattern = made.remove("pattern");
+            found.extend(rules::written(&form, pattern.as_ref().and_then(Value::as_str).unwrap_or_default()));
+        }
         found.extend(name.into_iter().flat_map(rules::of));
         if !found.is_empty() {
             let all = found.iter().map(Rule::to_json).collect();
@@ -105,6 +110,12 @@ impl Transformer<'_> {
             if let Some(field) = place.and_then(Value::as_object_mut) {
                 field.insert("default".to_owned(), default);
             }
+        }
+        if let (Some("PodTemplate"), Some(fields)) =
+            (name, made.get_mut("properties").and_then(|properties| properties.get_mut("podSpec")))
+            && let Some(fields) = fields.as_object_mut()
+        {
+            fields.extend(rules::own_fields_of_pods());
         }
         made
     }
@@ -174,7 +185,8 @@ impl Transformer<'_> {
 fn int_or_string(made: &mut Map<String, Value>) {
     made.remove("type");
     made.insert("x-kubernetes-int-or-string".to_owned(), json!(true));
-    if made.remove("exclusiveMinimum").is_some() {
-        made.insert("minimum".to_owned(), json!(1));
+    // The least of a number is said by the rule for the form.
+    for key in ["minimum", "exclusiveMinimum"] {
+        made.remove(key);
     }
 }
