@@ -108,7 +108,15 @@ fn kubectl_scale_sets_a_fixed_default_group_and_no_other() {
     let adaptive = json!({"workers": {"replicas": null, "min": 1, "max": 3}});
     stage.done(&as_texts(&patch(&name, &adaptive)), "");
     let message = stage.refused(&["scale", &name, "--replicas=2"], "");
-    assert!(message.contains("spec.workers.replicas"), "{message}");
+    assert!(
+        message.contains("spec.workers: Invalid value: a group has either a fixed size or bounds"),
+        "{message}"
+    );
+    // A group without a size can be given one.
+    let open = json!({"workers": {"replicas": null, "min": null, "max": null}});
+    stage.done(&as_texts(&patch(&name, &open)), "");
+    stage.done(&["scale", &name, "--replicas=2"], "");
+    assert_eq!(stage.done(&["get", &name, "-o", "jsonpath={.spec.workers.replicas}"], ""), "2");
 }
 
 #[test]
@@ -118,8 +126,8 @@ fn messages_say_what_was_meant() {
     let mistakes = [
         ("memory: 1GiB", "memory: 2 gigs", "no amount of memory"),
         ("memory: 1GiB", "memory: 4", "a number alone is in bytes"),
-        ("memory: 1GiB", "cpu: two", "spec.workers.cpu: Invalid value: no number of processors"),
-        ("memory: 1GiB", "cpu: 0", "spec.workers.cpu: Invalid value: no number of processors"),
+        ("memory: 1GiB", "cpu: two", "no number of processors; write it as"),
+        ("memory: 1GiB", "cpu: 0", "no number of processors; write it as"),
         ("workers:", "idleTimeout: 30m1h\n  workers:", "no span of time; write it as 90s"),
         ("workers:", "drainGrace: never\n  workers:", "no span of time; write it as 90s"),
         ("workers:", "idleTimeout: 0s\n  workers:", "the least is 1s"),

@@ -9,15 +9,20 @@ use crate::spec::limits;
 
 /// One of `x-kubernetes-validations`.
 pub(super) struct Rule {
-    rule: String,
+    expression: String,
     message: String,
     field: Option<&'static str>,
     reason: &'static str,
 }
 
 impl Rule {
-    fn new(rule: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { rule: rule.into(), message: message.into(), field: None, reason: "FieldValueInvalid" }
+    fn new(expression: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            expression: expression.into(),
+            message: message.into(),
+            field: None,
+            reason: "FieldValueInvalid",
+        }
     }
 
     /// The message is shown at this field; it must be one that the schema has.
@@ -33,7 +38,7 @@ impl Rule {
 
     /// As the definition has it.
     pub(super) fn to_json(&self) -> Value {
-        let mut made = json!({"rule": self.rule, "message": self.message, "reason": self.reason});
+        let mut made = json!({"rule": self.expression, "message": self.message, "reason": self.reason});
         if let (Some(field), Some(made)) = (self.field, made.as_object_mut()) {
             made.insert("fieldPath".to_owned(), json!(field));
         }
