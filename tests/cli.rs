@@ -244,6 +244,8 @@ fn schema_completions_and_manual_need_no_controller() {
     let person = Person::new();
     let schema: Value = serde_json::from_str(&person.run(&["schema"]).out).unwrap();
     assert_eq!(schema["title"], "ComputeCluster (crewcall.dev/v1alpha1)");
+    let definition = include_str!("../charts/crewcall-crds/templates/computeclusters.yaml");
+    assert_eq!(person.run(&["schema", "--crd"]).out, definition);
     for shell in ["bash", "zsh", "fish"] {
         assert!(person.run(&["completions", shell]).out.contains("crewcall"), "{shell}");
     }

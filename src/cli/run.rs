@@ -85,7 +85,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<(), CliError> {
         Verb::Doctor(arguments) => wait(commands::doctor(session, arguments)),
         Verb::Gc(arguments) => wait(commands::gc(session, arguments)),
         Verb::Controller(arguments) => wait(commands::controller(session, arguments)),
-        Verb::Schema => commands::schema(session),
+        Verb::Schema(arguments) => commands::schema(session, &arguments),
         Verb::Completions(arguments) => commands::completions(session, &arguments),
         Verb::Man(arguments) => commands::man(session, &arguments),
         Verb::Generate(arguments) => generate::write_all(&arguments.directory),

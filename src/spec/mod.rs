@@ -10,6 +10,7 @@
 //! same rules to a document that arrived in another form. [`json_schema`] and
 //! [`reference_markdown`] are made from the same types.
 
+pub mod crd;
 mod defaults;
 mod diagnostic;
 mod edit;
@@ -57,6 +58,7 @@ pub use reference::reference_markdown;
 pub use render::ColorChoice;
 pub use rules::{Invalid, Mark, Problem, Target, problems, validate};
 pub use schema::json_schema;
+
 pub(crate) use text::{count_of, string_form};
 pub use time_limit::TimeLimit;
 pub use types::{

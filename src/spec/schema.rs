@@ -38,7 +38,7 @@ pub fn json_schema() -> Value {
 }
 
 /// What is not said is left out of a file: a key without a value is a mistake there.
-fn without_null(schema: &mut Value) {
+pub(super) fn without_null(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(without_null),
         Value::Object(keywords) => {

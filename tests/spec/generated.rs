@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-use crewcall::spec::{generated_yaml, json_schema, reference_markdown};
+use crewcall::spec::{crd, generated_yaml, json_schema, reference_markdown};
 
 /// Compares, or writes with `CREWCALL_UPDATE=1`.
 fn is_current(path: &str, wanted: &str) {
@@ -29,6 +29,19 @@ fn the_field_reference_is_current() {
 #[test]
 fn the_schema_as_yaml_is_current() {
     is_current("docs/schema/computecluster.v1alpha1.yaml", &generated_yaml(&json_schema()).unwrap());
+}
+
+#[test]
+fn the_custom_resource_definition_is_current() {
+    let manifest = crd::manifest().unwrap();
+    assert!(!manifest.contains("{{"), "helm would take that for a template");
+    is_current("charts/crewcall-crds/templates/computeclusters.yaml", &manifest);
+}
+
+#[test]
+fn a_reader_of_yaml_1_1_finds_the_same_custom_resource_definition() {
+    let Some(read) = read_as_yaml_1_1(&crd::manifest().unwrap()) else { return };
+    assert_eq!(read, crd::custom_resource_definition());
 }
 
 /// Reads YAML as tools of YAML 1.1 do, with `PyYAML`.

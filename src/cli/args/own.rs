@@ -13,6 +13,14 @@ pub struct CompletionsArguments {
     pub shell: clap_complete::Shell,
 }
 
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// Print the custom resource definition for Kubernetes instead, as YAML for `kubectl apply -f -`.
+    #[arg(long)]
+    pub crd: bool,
+}
+
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArguments {

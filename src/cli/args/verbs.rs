@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{
     CompletionsArguments, ControllerArguments, CreateArguments, DashboardArguments, DeleteArguments,
     DoctorArguments, EnvArguments, EventsArguments, GcArguments, GenerateArguments, GetArguments,
-    ListArguments, LogsArguments, ManArguments, NameArguments, RunArguments, ScaleArguments,
+    ListArguments, LogsArguments, ManArguments, NameArguments, RunArguments, ScaleArguments, SchemaArguments,
 };
 use crate::spec::Namespace;
 
@@ -105,7 +105,7 @@ pub enum Verb {
     /// Remove what belongs to no cluster any more.
     Gc(GcArguments),
     /// Print the JSON Schema of documents.
-    Schema,
+    Schema(SchemaArguments),
     /// Print the script that completes commands in a shell.
     Completions(CompletionsArguments),
     /// Print a manual page.

@@ -1,0 +1,10 @@
+//! The custom resource on a real API server: `CREWCALL_TEST_KUBECONFIG` names it, `CREWCALL_TEST_KUBECTL` the
+//! `kubectl` to use,
+//! and `CREWCALL_TEST_HELM` the `helm`.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test ends by them")]
+
+mod chart;
+mod corpus;
+mod life;
+mod stage;
