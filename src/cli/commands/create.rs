@@ -296,10 +296,10 @@ fn summary(view: &ClusterView, state: Dashboard) -> String {
     text
 }
 
-/// How a client connects: with the caller's own Python, if that is the cluster's.
+/// How a client connects: with the caller's own Python, if that is the cluster's, or the cluster's is elsewhere.
 fn connect(view: &ClusterView) -> String {
     let name = &view.name;
-    if view.holds(ConditionKind::EnvironmentMatched) {
+    if view.provider != ProviderKind::Local || view.holds(ConditionKind::EnvironmentMatched) {
         format!("eval \"$(crewcall env {name})\"     # then Client() in Python")
     } else {
         format!("crewcall run {name} -- python     # the cluster's own, then Client()")

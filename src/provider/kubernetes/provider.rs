@@ -477,7 +477,9 @@ impl Provider for KubernetesProvider {
             Stop::Now => AT_ONCE_GRACE,
             Stop::Gently(grace) => grace + Duration::from_secs(5),
         };
-        let pods = nodes.iter().filter_map(|node| known.pods.get(node));
+        // One that is told already, and need not hurry, is left to it.
+        let told = |pod: &SeenPod| pod.ending && (pod.has_ended() || matches!(how, Stop::Gently(_)));
+        let pods = nodes.iter().filter_map(|node| known.pods.get(node)).filter(|pod| !told(pod));
         let calls: Vec<_> = pods.map(|pod| sight.end(pod, grace)).collect();
         let ended: Vec<Result<(), ProviderError>> =
             stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;

@@ -150,8 +150,8 @@ def leave(code: int) -> None:
 def mark_idle_end(scheduler: Any) -> None:
     """Have the process exit with `ENDED_IDLE` when `scheduler` ends by its idle timeout.
 
-    Dask's own command exits with 0 then, as it does when it is told to stop: nobody could tell whether to start
-    the scheduler again.
+    Dask's own command exits with 0 then, as it does when it is told to stop: nobody could tell whether to
+    start the scheduler again.
     """
     atexit.register(_exit_idle, scheduler)
 
