@@ -16,7 +16,10 @@ use super::{
 use crate::{
     engine::{Endpoint, Engine, Ranking, StatusQuestion},
     environment,
-    model::{ClusterRecord, Ending, Event, EventKind, Observed, Presence, Severity},
+    model::{
+        ClusterRecord, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity,
+        SoftwareVersions,
+    },
     plan::{self, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, Situation, Surroundings},
     provider::{Provider, ProviderError, Surrounding},
     store::{Store, StoreError},
@@ -37,6 +40,9 @@ pub struct Tools {
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
+
+/// How long a scheduler may take to say what is installed.
+const VERSIONS: Duration = Duration::from_secs(5);
 
 /// So many ticks in a row may fail before it is shown that the cluster cannot be seen.
 const UNSHOWN_FAILURES: u32 = 1;
@@ -71,6 +77,8 @@ pub struct Reconciler {
     world: Observed,
     /// Ticks in a row that came to nothing.
     trouble: u32,
+    /// What is installed where the scheduler runs, where that is not known beforehand.
+    software: Option<(NodeName, SoftwareVersions)>,
 }
 
 impl Reconciler {
@@ -87,6 +95,7 @@ impl Reconciler {
             running: JoinSet::new(),
             world: Observed::default(),
             trouble: 0,
+            software: None,
         }
     }
 
@@ -148,6 +157,7 @@ impl Reconciler {
         let record = self.cell.record().await;
         self.world = self.tools.provider.observe(self.cell.key()).await?;
         let engine = self.ask_engine(&record).await?;
+        self.ask_software(&record, &engine).await;
         let facts = self.facts(&record);
         let now = self.tools.clock.now();
         let operations = self.operations.clone();
@@ -263,6 +273,26 @@ impl Reconciler {
         Ok(self.watch.as_mut().map_or(EngineView::NotAsked, EngineWatch::view))
     }
 
+    /// Asks each scheduler once what is installed there, if that is not known from before.
+    async fn ask_software(&mut self, record: &ClusterRecord, engine: &EngineView) {
+        let Some(watch) = self.watch.as_ref().filter(|_| matches!(engine, EngineView::Seen(_))) else { return };
+        let known = self.software.as_ref().is_some_and(|(node, _)| node == watch.node());
+        if known || record.wanted.interpreter.is_some() {
+            return;
+        }
+        let asked = self.tools.engine.versions(watch.endpoint());
+        let versions = match tokio::time::timeout(VERSIONS, asked).await {
+            Ok(Ok(versions)) => versions,
+            // It is said that they are not compared; the cluster works all the same.
+            Ok(Err(error)) => {
+                tracing::info!(cluster = %record.name(), "its versions are not known: {error}");
+                SoftwareVersions::default()
+            }
+            Err(_) => SoftwareVersions::default(),
+        };
+        self.software = Some((watch.node().clone(), versions));
+    }
+
     /// The cluster's certificates; `None` when it runs without TLS.
     async fn identities(&mut self, record: &ClusterRecord) -> Result<Option<Identities>, TickError> {
         if !record.wanted.document.spec.tls {
@@ -286,7 +316,7 @@ impl Reconciler {
             start_deadline: capabilities.start_deadline,
             visibility_delay: capabilities.visibility_delay,
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
-            environment: environment_match(record),
+            environment: environment_match(record, self.software.as_ref().map(|(_, versions)| versions)),
             idle_period: capabilities.idle_period,
         }
     }
@@ -322,15 +352,18 @@ async fn ranked(
     }
 }
 
-fn environment_match(record: &ClusterRecord) -> EnvironmentMatch {
-    let (client, cluster) = (&record.wanted.context.interpreter, &record.wanted.interpreter);
-    match (client, cluster) {
+fn environment_match(record: &ClusterRecord, software: Option<&SoftwareVersions>) -> EnvironmentMatch {
+    let (client, own) = (&record.wanted.context.interpreter, &record.wanted.interpreter);
+    let same = |client: &Interpreter| own.as_ref().is_some_and(|own| own.path == client.path);
+    let versions = own.as_ref().map(|own| &own.versions).or(software);
+    match (client, versions) {
         (_, None) => EnvironmentMatch::Unknown,
+        (_, Some(versions)) if own.is_none() && versions.0.is_empty() => EnvironmentMatch::Unknown,
         (None, _) => EnvironmentMatch::NoClient,
-        (Some(client), Some(cluster)) if client.path == cluster.path => EnvironmentMatch::Matched,
+        (Some(client), _) if same(client) => EnvironmentMatch::Matched,
         (Some(client), _) if client.versions.get("distributed").is_none() => EnvironmentMatch::NoClient,
-        (Some(client), Some(cluster)) => {
-            let differences = environment::compare(&client.versions, &cluster.versions);
+        (Some(client), Some(versions)) => {
+            let differences = environment::compare(&client.versions, versions);
             if differences.is_empty() {
                 EnvironmentMatch::Matched
             } else {

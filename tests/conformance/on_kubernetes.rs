@@ -125,9 +125,8 @@ impl Stage for KubernetesStage {
     fn set() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let Some(kubeconfig) = std::env::var_os("CREWCALL_TEST_KUBECONFIG") else {
-            let why = "CREWCALL_TEST_KUBECONFIG names no Kubernetes cluster for tests";
-            assert!(std::env::var_os("CI").is_none(), "cannot be skipped: {why}");
-            eprintln!("SKIPPED: {why}");
+            // The stage `kubernetes` of `tests/run` has one.
+            eprintln!("SKIPPED: CREWCALL_TEST_KUBECONFIG names no Kubernetes cluster for tests");
             return None;
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -121,7 +121,9 @@ impl Engine for DaskEngine {
     async fn versions(&self, scheduler: &Endpoint) -> Result<SoftwareVersions, EngineError> {
         let found = self.ask(scheduler, |client| client.versions().boxed()).await?;
         let mut versions = found.packages;
-        versions.insert("python".to_owned(), Some(found.python));
+        // Dask spells a release `3.11.7.final.0`.
+        let python = found.python.strip_suffix(".final.0").unwrap_or(&found.python);
+        versions.insert("python".to_owned(), Some(python.to_owned()));
         Ok(SoftwareVersions(versions))
     }
 }

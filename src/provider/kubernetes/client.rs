@@ -81,7 +81,6 @@ impl Resource {
 pub enum Verb {
     Create,
     Delete,
-    DeleteCollection,
     Get,
     List,
     Patch,
@@ -94,7 +93,6 @@ impl Verb {
         match self {
             Self::Create => "create",
             Self::Delete => "delete",
-            Self::DeleteCollection => "deletecollection",
             Self::Get => "get",
             Self::List => "list",
             Self::Patch => "patch",
@@ -196,10 +194,10 @@ impl KubernetesClient {
         self.bounded(call, async { self.client.request(request?).await }).await
     }
 
-    /// Whether an object could be made, without making it. That its name is taken is no obstacle here.
-    pub async fn try_create(&self, resource: Resource, object: &Value) -> Result<(), ProviderError> {
-        let made: Result<Created<Value>, _> = self.post(resource, object, "&dryRun=All").await;
-        made.map(|_| ())
+    /// Whether an object could be made, without making it; not if its name is taken.
+    pub async fn can_create(&self, resource: Resource, object: &Value) -> Result<bool, ProviderError> {
+        let made: Created<Value> = self.post(resource, object, "&dryRun=All").await?;
+        Ok(matches!(made, Created::New(_)))
     }
 
     /// Makes an object, without a look before. The server refuses fields that it does not know.
@@ -286,22 +284,6 @@ impl KubernetesClient {
             Err(error) if error.kind == ErrorKind::Conflict => Ok(None),
             Err(error) => absent_is_none(Err(error)),
         }
-    }
-
-    /// Has all objects deleted that a selector finds.
-    pub async fn delete_all(
-        &self,
-        resource: Resource,
-        selector: &str,
-        grace: Option<Duration>,
-    ) -> Result<(), ProviderError> {
-        let call = self.call(Verb::DeleteCollection, resource, None);
-        let mut parameters = DeleteParams::background();
-        parameters.grace_period_seconds = grace.map(whole_seconds);
-        let request = Request::new(resource.path(self.namespace()))
-            .delete_collection(&parameters, &ListParams::default().labels(selector));
-        let _: Value = self.request(call, request).await?;
-        Ok(())
     }
 
     /// Gives an object an owner that it did not have when it was made.

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::{
-    client::{KubernetesClient, Resource, Verb},
+    client::{KubernetesClient, Metadata, Resource, Verb},
     error::role_hint,
-    names,
+    names::{self, label},
 };
 use crate::{
     environment::image::{ImageError, ImageTemplate},
-    model::ErrorKind,
+    model::{ErrorKind, KubernetesContext},
     provider::{
         Caller, ProviderError,
         images::{self, RegistryClient, RegistryOptions, ResolveError},
@@ -18,31 +18,30 @@ use crate::{
 };
 
 /// All that a cluster's life takes.
-pub const NEEDED: [(Verb, Resource); 24] = [
+pub const NEEDED: [(Verb, Resource); 23] = [
     (Verb::Create, Resource::Pods),
     (Verb::List, Resource::Pods),
     (Verb::Watch, Resource::Pods),
     (Verb::Delete, Resource::Pods),
-    (Verb::DeleteCollection, Resource::Pods),
     (Verb::Get, Resource::PodLogs),
     (Verb::Create, Resource::PodForwards),
     (Verb::Create, Resource::ConfigMaps),
     (Verb::Get, Resource::ConfigMaps),
     (Verb::List, Resource::ConfigMaps),
     (Verb::Watch, Resource::ConfigMaps),
-    (Verb::DeleteCollection, Resource::ConfigMaps),
+    (Verb::Delete, Resource::ConfigMaps),
     (Verb::Create, Resource::Secrets),
     (Verb::Get, Resource::Secrets),
     (Verb::List, Resource::Secrets),
-    (Verb::DeleteCollection, Resource::Secrets),
+    (Verb::Delete, Resource::Secrets),
     (Verb::Create, Resource::Services),
     (Verb::Get, Resource::Services),
     (Verb::List, Resource::Services),
-    (Verb::DeleteCollection, Resource::Services),
+    (Verb::Delete, Resource::Services),
     (Verb::Create, Resource::NetworkPolicies),
     (Verb::Get, Resource::NetworkPolicies),
     (Verb::List, Resource::NetworkPolicies),
-    (Verb::DeleteCollection, Resource::NetworkPolicies),
+    (Verb::Delete, Resource::NetworkPolicies),
 ];
 
 /// Whether the caller may do in the namespace what is needed there.
@@ -66,17 +65,40 @@ pub async fn check_rights(client: &KubernetesClient) -> Result<(), ProviderError
     Err(ProviderError::new(ErrorKind::Auth, message).with_hint(role_hint(&missing, context)))
 }
 
-/// Whether objects can be made in the namespace: it is there, and is not being deleted.
+/// Whether the anchor can be made in the namespace: that is there, and not being deleted, and nobody else has
+/// something of that name.
 pub async fn check_namespace(
     client: &KubernetesClient,
     cluster: &ComputeCluster,
+    installation: &str,
 ) -> Result<(), ProviderError> {
-    let probe = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": { "name": names::anchor(&cluster.metadata.name) },
-    });
-    client.try_create(Resource::ConfigMaps, &probe).await
+    let name = names::anchor(&cluster.metadata.name);
+    let probe = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } });
+    if client.can_create(Resource::ConfigMaps, &probe).await? {
+        return Ok(());
+    }
+    let found = client.metadata(Resource::ConfigMaps, &name).await?;
+    // One of ours is about to go.
+    let own = |found: &Metadata| {
+        let labels = found.labels.as_ref();
+        labels.and_then(|labels| labels.get(label::INSTALLATION)).is_some_and(|id| id == installation)
+    };
+    match found.filter(|found| !own(found)) {
+        None => Ok(()),
+        Some(found) => Err(taken(client.context(), Resource::ConfigMaps, &name, &found)),
+    }
+}
+
+/// That a name is somebody else's.
+pub fn taken(context: &KubernetesContext, resource: Resource, name: &str, found: &Metadata) -> ProviderError {
+    let whose = found.labels.as_ref().and_then(|labels| labels.get(label::CLUSTER_UID)).map_or_else(
+        || "which is not Crewcall's".to_owned(),
+        |uid| format!("which belongs to another cluster ({uid})"),
+    );
+    let message =
+        format!("namespace {} has {} {name} already, {whose}", context.namespace, resource.as_str());
+    ProviderError::new(ErrorKind::Conflict, message)
+        .with_hint("give the cluster another name, or remove that object yourself; it is never touched")
 }
 
 /// The image that nodes run, where it depends on the caller's versions or the document names none.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use tokio_stream::wrappers::WatchStream;
@@ -233,14 +233,7 @@ impl Sight {
     }
 
     fn taken(&self, resource: Resource, name: &str, found: &Metadata) -> ProviderError {
-        let whose = found.labels.as_ref().and_then(|labels| labels.get(label::CLUSTER_UID)).map_or_else(
-            || "which is not Crewcall's".to_owned(),
-            |uid| format!("which belongs to another cluster ({uid})"),
-        );
-        let namespace = &self.client.context().namespace;
-        let message = format!("namespace {namespace} has {} {name} already, {whose}", resource.as_str());
-        ProviderError::new(ErrorKind::Conflict, message)
-            .with_hint("give the cluster another name, or remove that object yourself; it is never touched")
+        prepare::taken(self.client.context(), resource, name, found)
     }
 
     /// Makes a part of the cluster, unless it is known to be there.
@@ -309,8 +302,12 @@ impl Sight {
 
     /// Tells a pod to end, with its log kept.
     async fn end(&self, pod: &SeenPod, grace: Duration) -> Result<(), ProviderError> {
-        let name = pod.id.name();
         self.keep_log(pod).await;
+        self.tell(pod, grace).await
+    }
+
+    async fn tell(&self, pod: &SeenPod, grace: Duration) -> Result<(), ProviderError> {
+        let name = pod.id.name();
         let told: Option<Pod> =
             self.client.delete(Resource::Pods, name.as_str(), &pod.uid, Some(grace)).await?;
         match told.filter(|pod| pod.metadata.deletion_timestamp.is_some()) {
@@ -354,17 +351,27 @@ fn belongs_to(found: &Metadata, cluster: &ClusterKey) -> bool {
         .is_some_and(|uid| uid == cluster.uid.as_str())
 }
 
-/// Removes all objects that a selector finds, pods first. What is left is another call's.
-async fn clear(client: &KubernetesClient, selector: &str) -> Result<(), ProviderError> {
-    let rest = Resource::OWNED.iter().filter(|resource| **resource != Resource::Pods);
-    let calls = rest.map(|resource| client.delete_all(*resource, selector, None));
-    futures_util::future::try_join_all(calls).await.map(|_| ())
+/// Removes what was found, the anchor last. What of it is gone already is no failure.
+async fn clear(client: &KubernetesClient, found: &[(Resource, Vec<Metadata>)]) -> Result<(), ProviderError> {
+    let (anchors, rest): (Vec<_>, Vec<_>) =
+        found.iter().partition(|(resource, _)| *resource == Resource::ConfigMaps);
+    for kinds in [rest, anchors] {
+        let mut calls = Vec::new();
+        for (resource, objects) in kinds {
+            let grace = (*resource == Resource::Pods).then_some(AT_ONCE_GRACE);
+            for object in objects.iter().filter(|object| object.deletion_timestamp.is_none()) {
+                if let (Some(name), Some(uid)) = (&object.name, &object.uid) {
+                    calls.push(client.delete::<Value>(*resource, name, uid, grace));
+                }
+            }
+        }
+        stream::iter(calls).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+    }
+    Ok(())
 }
 
-/// Whether a selector finds nothing of any kind.
-async fn is_clear(client: &KubernetesClient, selector: &str) -> Result<bool, ProviderError> {
-    let found = find(client, selector).await?;
-    Ok(found.iter().all(|(_, objects)| objects.is_empty()))
+fn is_empty(found: &[(Resource, Vec<Metadata>)]) -> bool {
+    found.iter().all(|(_, objects)| objects.is_empty())
 }
 
 async fn find(
@@ -398,7 +405,7 @@ impl Provider for KubernetesProvider {
         progress(format!("asking {}", whom(self.context())));
         let (client, _) = self.shared.connection.client().await?;
         prepare::check_rights(&client).await?;
-        prepare::check_namespace(&client, cluster).await?;
+        prepare::check_namespace(&client, cluster, &self.installation()?).await?;
         let cluster_environment = prepare::resolve_image(cluster, caller, progress).await?;
         Ok(Prepared { cluster_environment, interpreter: None })
     }
@@ -470,7 +477,9 @@ impl Provider for KubernetesProvider {
             Stop::Now => AT_ONCE_GRACE,
             Stop::Gently(grace) => grace + Duration::from_secs(5),
         };
-        let pods = nodes.iter().filter_map(|node| known.pods.get(node));
+        // One that is told already, and need not hurry, is left to it.
+        let told = |pod: &SeenPod| pod.ending && (pod.has_ended() || matches!(how, Stop::Gently(_)));
+        let pods = nodes.iter().filter_map(|node| known.pods.get(node)).filter(|pod| !told(pod));
         let calls: Vec<_> = pods.map(|pod| sight.end(pod, grace)).collect();
         let ended: Vec<Result<(), ProviderError>> =
             stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
@@ -480,17 +489,17 @@ impl Provider for KubernetesProvider {
     async fn remove_anchor(&self, cluster: &ClusterKey) -> Result<Removal, ProviderError> {
         let sight = self.sight(cluster).await?;
         let selector = names::selector(&cluster.uid);
-        if !sight.watch.known().await?.pods.is_empty() {
-            sight.client.delete_all(Resource::Pods, &selector, Some(AT_ONCE_GRACE)).await?;
-            if !sight.no_pods().await? {
-                return Ok(Removal::Ending);
-            }
+        let known = sight.watch.known().await?;
+        let pods = known.pods.values().filter(|pod| !pod.ending || !pod.has_ended());
+        let calls: Vec<_> = pods.map(|pod| sight.tell(pod, AT_ONCE_GRACE)).collect();
+        stream::iter(calls).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        if !sight.no_pods().await? {
+            return Ok(Removal::Ending);
         }
-        if !is_clear(&sight.client, &selector).await? {
-            clear(&sight.client, &selector).await?;
-            if !is_clear(&sight.client, &selector).await? {
-                return Ok(Removal::Ending);
-            }
+        let found = find(&sight.client, &selector).await?;
+        clear(&sight.client, &found).await?;
+        if !is_empty(&found) && !is_empty(&find(&sight.client, &selector).await?) {
+            return Ok(Removal::Ending);
         }
         sight.logs.remove()?;
         self.forget(&cluster.uid).await?;
@@ -508,8 +517,7 @@ impl Provider for KubernetesProvider {
         let (client, _) = self.shared.connection.client().await?;
         let installation = names::installation_selector(&self.installation()?);
         let selector = format!("{},{installation}", names::selector(&managed.cluster));
-        client.delete_all(Resource::Pods, &selector, Some(AT_ONCE_GRACE)).await?;
-        clear(&client, &selector).await?;
+        clear(&client, &find(&client, &selector).await?).await?;
         self.forget(&managed.cluster).await
     }
 
