@@ -5,13 +5,12 @@ use std::{path::PathBuf, sync::Arc};
 use crate::{
     controller::Installation,
     provider::{Directories, Providers},
-    store::Store,
 };
 
 /// What providers are made with.
 #[cfg_attr(
-    not(all(feature = "local", target_os = "linux")),
-    expect(dead_code, reason = "the local provider needs it")
+    not(any(feature = "kubernetes", all(feature = "local", target_os = "linux"))),
+    expect(dead_code, reason = "providers need it")
 )]
 pub(super) struct Means {
     /// Their directories.
@@ -21,7 +20,8 @@ pub(super) struct Means {
     /// This machine.
     pub installation: Installation,
     /// Where certificates are kept.
-    pub store: Arc<dyn Store>,
+    #[cfg(feature = "kubernetes")]
+    pub store: Arc<dyn crate::store::Store>,
 }
 
 /// All that there are.
@@ -32,7 +32,7 @@ pub(super) fn available(means: Means) -> Providers {
 
 #[cfg(all(feature = "local", target_os = "linux"))]
 fn with_local(providers: Providers, means: Means) -> Providers {
-    let Means { directories, program, installation: Installation { machine, boot }, store: _ } = means;
+    let Means { directories, program, installation: Installation { machine, boot }, .. } = means;
     let local = crate::provider::local::LocalProvider::new(directories, program, machine, boot);
     providers.with(crate::spec::ProviderKind::Local, Arc::new(local))
 }
@@ -56,6 +56,7 @@ fn with_kubernetes(providers: Providers, means: &Means) -> Providers {
 }
 
 #[cfg(all(feature = "kubernetes", target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have none")]
 fn forwarding(means: &Means) -> Option<crate::provider::kubernetes::Forwarding> {
     use crate::{provider::kubernetes::Forwarding, store::SecretName};
 

@@ -207,6 +207,7 @@ async fn open_fleet(
         directories,
         program: options.host_program.clone(),
         installation: installation.clone(),
+        #[cfg(feature = "kubernetes")]
         store: store.clone(),
     };
     let tools = FleetTools {
