@@ -154,10 +154,11 @@ fn the_api_server_accepts_and_refuses_what_the_parser_does() {
 #[test]
 fn every_example_for_kubernetes_is_accepted() {
     let Some(stage) = stage() else { return };
+    let namespace = Regex::new("(?m)^  namespace: .*$").unwrap();
     let mut seen = 0;
     for (name, text) in files("../../examples") {
         if text.contains("kind: ComputeCluster") && text.contains("kubernetes:") {
-            let text = Regex::new("(?m)^  namespace: .*$").unwrap().replace(&text, "").into_owned();
+            let text = namespace.replace(&text, "").into_owned();
             if let Err(message) = stage.rehearse(&text) {
                 panic!("{name}: {message}");
             }

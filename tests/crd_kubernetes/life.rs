@@ -135,7 +135,7 @@ fn messages_say_what_was_meant() {
         (
             "min: 1, max: 4",
             "min: 5, max: 4",
-            "spec.workerGroups.big.min: Invalid value: `min` is larger than `max`",
+            "spec.workerGroups[big].min: Invalid value: `min` is larger than `max`",
         ),
         ("replicas: 2,", "replicas: 2, max: 4,", "either a fixed size or bounds, not both"),
         ("big:", "much-too-big:", "a name here has at most 10 characters"),

@@ -2,7 +2,7 @@
 //! `kubectl` to use,
 //! and `CREWCALL_TEST_HELM` the `helm`.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test ends by them")]
+#![expect(clippy::unwrap_used, reason = "a test ends by them")]
 
 mod chart;
 mod corpus;

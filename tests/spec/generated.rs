@@ -44,6 +44,34 @@ fn a_reader_of_yaml_1_1_finds_the_same_custom_resource_definition() {
     assert_eq!(read, crd::custom_resource_definition());
 }
 
+#[test]
+fn the_custom_resource_has_a_structural_schema_with_bounds() {
+    fn visit(schema: &serde_json::Value, path: &str) {
+        let schema = schema.as_object().unwrap_or_else(|| panic!("{path} is no schema"));
+        for keyword in ["$ref", "$defs", "oneOf", "anyOf", "allOf", "const", "propertyNames", "examples"] {
+            assert!(!schema.contains_key(keyword), "{path} has {keyword}");
+        }
+        let free = ["x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"];
+        let kind = schema.get("type").and_then(|kind| kind.as_str());
+        assert!(kind.is_some() || free.iter().any(|key| schema.contains_key(*key)), "{path} has no type");
+        if kind == Some("array") {
+            assert!(schema.contains_key("maxItems"), "{path} is a list without a most");
+        }
+        for (name, inner) in schema.get("properties").and_then(|all| all.as_object()).into_iter().flatten() {
+            visit(inner, &format!("{path}.{name}"));
+        }
+        if let Some(values) = schema.get("additionalProperties") {
+            assert!(schema.contains_key("maxProperties"), "{path} is a map without a most");
+            visit(values, &format!("{path}.*"));
+        }
+        schema.get("items").into_iter().for_each(|inner| visit(inner, &format!("{path}[]")));
+    }
+    let definition = crd::custom_resource_definition();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    visit(schema, "");
+    assert_eq!(schema["properties"]["metadata"]["properties"]["name"]["maxLength"], 40);
+}
+
 /// Reads YAML as tools of YAML 1.1 do, with `PyYAML`.
 fn read_as_yaml_1_1(text: &str) -> Option<serde_json::Value> {
     let Some(python) = env::var_os("CREWCALL_TEST_PYTHON") else {
