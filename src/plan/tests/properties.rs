@@ -144,6 +144,7 @@ fn world() -> impl Strategy<Value = Observed> {
                 origin: crate::model::Origin::default(),
                 address,
                 dashboard: None,
+                reach: None,
                 last_log: vec!["last words".to_owned()],
             }
         });

@@ -87,6 +87,7 @@ pub(super) fn node(id: &NodeId, template: &crate::model::TemplateHash) -> Observ
         origin: crate::model::Origin::default(),
         address: id.group.is_scheduler().then(|| format!("tls://{id}:8786")),
         dashboard: None,
+        reach: None,
         last_log: Vec::new(),
     }
 }

@@ -112,6 +112,7 @@ impl Node {
             origin: crate::model::Origin::default(),
             address: endpoint.then(|| self.address()),
             dashboard: None,
+            reach: None,
             last_log: Vec::new(),
         }
     }

@@ -116,6 +116,7 @@ fn context() -> impl Strategy<Value = CallerContext> {
             interpreter,
             document_directory: PathBuf::new(),
             umask,
+            kubernetes: None,
         },
     )
 }
