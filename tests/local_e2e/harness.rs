@@ -261,7 +261,15 @@ impl Home {
             ("tmp", &[]),
             (
                 "state",
-                &["controller.log", "store.lock", "clusters", "clusters/.since", "hosts", "machine-id"],
+                &[
+                    "controller.log",
+                    "store.lock",
+                    "clusters",
+                    "clusters/.since",
+                    "hosts",
+                    "installation",
+                    "machine-id",
+                ],
             ),
         ] {
             for path in below(&self.path(directory)) {

@@ -18,6 +18,9 @@ const NANNY_ENVIRONMENT: [(&str, &str); 4] = [
     ("OPENBLAS_NUM_THREADS", "1"),
 ];
 
+/// Where Dask's own server for the dashboard listens when the preload serves it to others.
+const OWN_DASHBOARD: &str = "127.0.0.1:0";
+
 /// Where a node finds what it is made from, and where it listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surface {
@@ -29,7 +32,8 @@ pub struct Surface {
     pub configuration: String,
     /// The scheduler's port for Dask's protocol.
     pub port: u16,
-    /// Where the scheduler serves its dashboard: `HOST:PORT`.
+    /// Where the scheduler serves its dashboard: `HOST:PORT`. With TLS the preload does, and Dask's own server
+    /// can be reached by the node alone.
     pub dashboard: String,
     /// Whether connections are authenticated.
     pub transport: Transport,
@@ -88,9 +92,14 @@ pub fn command(launch: &DaskLaunch, surface: &Surface) -> DaskCommand {
     };
     environment.extend(launch.environment.clone());
     environment.insert("DASK_CONFIG".to_owned(), surface.configuration.clone());
-    if let DaskRole::Worker(arguments) = &launch.role {
-        environment.insert("CREWCALL_DRAIN_GRACE".to_owned(), arguments.drain_grace.to_string());
-    }
+    let (name, value) = match &launch.role {
+        DaskRole::Worker(arguments) => ("CREWCALL_DRAIN_GRACE", arguments.drain_grace.to_string()),
+        DaskRole::Scheduler(_) if surface.transport == Transport::Tls => {
+            ("CREWCALL_DASHBOARD_TLS", surface.dashboard.clone())
+        }
+        DaskRole::Scheduler(_) => ("CREWCALL_DASHBOARD_TLS", String::new()),
+    };
+    environment.insert(name.to_owned(), value);
     DaskCommand {
         argv: [surface.python.clone()].into_iter().chain(arguments).collect(),
         environment,
@@ -104,6 +113,10 @@ fn module(name: &str) -> Vec<String> {
 
 fn scheduler(arguments: &SchedulerArguments, surface: &Surface) -> Vec<String> {
     let mut argv = module("dask_scheduler");
+    let dashboard = match surface.transport {
+        Transport::Tls => OWN_DASHBOARD,
+        Transport::Plain => &surface.dashboard,
+    };
     argv.extend(
         [
             "--host",
@@ -113,7 +126,7 @@ fn scheduler(arguments: &SchedulerArguments, surface: &Surface) -> Vec<String> {
             "--protocol",
             surface.transport.scheme(),
             "--dashboard-address",
-            &surface.dashboard,
+            dashboard,
         ]
         .map(str::to_owned),
     );
@@ -247,7 +260,7 @@ mod tests {
             preload: "/etc/crewcall/crewcall_preload.py".to_owned(),
             configuration: "/etc/crewcall/dask.yaml".to_owned(),
             port: 8786,
-            dashboard: "127.0.0.1:8787".to_owned(),
+            dashboard: "0.0.0.0:8787".to_owned(),
             transport: Transport::Tls,
         }
     }
@@ -275,8 +288,9 @@ mod tests {
     #[test]
     fn a_scheduler_listens_on_its_port_and_ends_by_its_belt() {
         let started = command(&launch::scheduler(&cluster("  idleTimeout: 10m\n")), &surface());
-        insta::assert_snapshot!(started.argv.join(" "), @"python -m distributed.cli.dask_scheduler --host 0.0.0.0 --port 8786 --protocol tls --dashboard-address 127.0.0.1:8787 --idle-timeout 750 s --preload /etc/crewcall/crewcall_preload.py");
+        insta::assert_snapshot!(started.argv.join(" "), @"python -m distributed.cli.dask_scheduler --host 0.0.0.0 --port 8786 --protocol tls --dashboard-address 127.0.0.1:0 --idle-timeout 750 s --preload /etc/crewcall/crewcall_preload.py");
         assert_eq!(started.environment["DASK_CONFIG"], "/etc/crewcall/dask.yaml");
+        assert_eq!(started.environment["CREWCALL_DASHBOARD_TLS"], "0.0.0.0:8787");
         let never = command(&launch::scheduler(&cluster("  idleTimeout: never\n")), &surface());
         assert!(!never.argv.iter().any(|argument| argument == "--idle-timeout"));
     }

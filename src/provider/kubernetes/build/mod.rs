@@ -2,6 +2,8 @@
 
 mod cluster;
 mod pod;
+#[cfg(test)]
+mod tests;
 mod template;
 
 pub use cluster::{

@@ -1,0 +1,95 @@
+//! What others do to pods, and what becomes of the cluster.
+
+use crate::{
+    harness::{start, touch, until},
+    world::with_world,
+};
+
+/// Results on two workers, one of which goes.
+const HOLD: &str = "
+import pathlib, time
+from dask.distributed import Client, get_worker, wait
+client = Client()
+client.wait_for_workers(2)
+def counted(n):
+    get_worker().log_event('runs', n)
+    return n
+results = client.map(counted, range(40))
+wait(results)
+print('held', flush=True)
+while not pathlib.Path('go').exists():
+    time.sleep(0.05)
+assert client.gather(results) == list(range(40))
+print('runs', len(client.get_events('runs')), flush=True)
+";
+
+#[test]
+fn a_worker_that_kubectl_deletes_hands_its_results_over_and_is_replaced() {
+    with_world(|world| {
+        let home = world.home;
+        world.create("demo", 2);
+        let mut holding = start(home.client("demo", HOLD));
+        holding.until_printed("held");
+        world.kubectl(&["delete", "pod", "demo-workers-0-0"]);
+        until("the next incarnation", || world.pods().contains(&"demo-workers-0-1".to_owned()).then_some(()));
+        home.until_condition("demo", "WorkersReady", "True");
+        touch(&home.path("work/go"));
+        assert_eq!(holding.end().ok().lines().last(), Some("runs 40"), "nothing was computed again");
+        let events = home.ok(&["events", "demo"]);
+        assert!(!events.contains("ResultsLost"), "{events}");
+    });
+}
+
+#[test]
+fn a_scheduler_that_is_killed_is_replaced_with_its_workers_and_the_loss_is_said() {
+    with_world(|world| {
+        let home = world.home;
+        world.create("demo", 1);
+        world.kubectl(&["delete", "pod", "demo-scheduler-0-0", "--grace-period=1"]);
+        world.until_event("demo", "all results in the cluster are lost");
+        until("the next scheduler and worker", || {
+            let pods = world.pods();
+            (pods == ["demo-scheduler-0-1", "demo-workers-0-1"]).then_some(())
+        });
+        home.until_condition("demo", "SchedulerReady", "True");
+        home.until_condition("demo", "WorkersReady", "True");
+        let script = "from dask.distributed import Client\nprint(Client().submit(sum, [1, 2]).result())";
+        assert_eq!(home.python("demo", script).trim(), "3");
+    });
+}
+
+#[test]
+fn a_controller_that_is_killed_changes_nothing() {
+    with_world(|world| {
+        let home = world.home;
+        world.create("demo", 2);
+        let before = world.pods();
+        crate::harness::kill_9(home.controller().unwrap());
+        assert_eq!(home.view("demo")["groups"][0]["ready"], 2);
+        home.ok(&["scale", "demo", "3"]);
+        let after = world.pods();
+        assert!(before.iter().all(|pod| after.contains(pod)) && after.len() == 4, "{after:?}");
+    });
+}
+
+#[test]
+fn a_namespace_that_is_being_deleted_takes_the_cluster_along_and_a_delete_ends_well() {
+    with_world(|world| {
+        let home = world.home;
+        world.create("demo", 1);
+        world.kubectl(&["delete", "namespace", &world.namespace, "--wait=false"]);
+        let said = until("what becomes of it", || {
+            let events = home.ok(&["events", "demo"]);
+            (events.contains("is being deleted") || events.contains("no namespace")).then_some(events)
+        });
+        assert!(!said.contains("ContainerCreating"), "{said}");
+        home.ok(&["delete", "demo"]);
+        world.run_kubectl(&[
+            "wait",
+            "--for=delete",
+            &format!("namespace/{}", world.namespace),
+            "--timeout=60s",
+        ]);
+        world.run_kubectl(&["create", "namespace", &world.namespace]);
+    });
+}
