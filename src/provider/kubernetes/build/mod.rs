@@ -2,9 +2,9 @@
 
 mod cluster;
 mod pod;
+mod template;
 #[cfg(test)]
 mod tests;
-mod template;
 
 pub use cluster::{
     Belonging, anchor, clients_policy, environment_secret, network_policy, owner, service, tls_secret,
