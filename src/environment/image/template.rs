@@ -89,7 +89,7 @@ impl ImageTemplate {
             Ok(versions) if self.has_places() => nearest(pattern, &versions, tags),
             _ => Vec::new(),
         };
-        ImageError::NotFound { repository: wanted.name(), wanted, nearest }
+        ImageError::NotFound { wanted: Box::new(wanted), nearest }
     }
 
     fn fill(&self, versions: &Versions) -> Result<ImageReference, ImageError> {
@@ -104,10 +104,10 @@ impl Versions {
             let is_release = version.split('.').all(|part| {
                 !part.is_empty() && part.len() < 10 && part.bytes().all(|byte| byte.is_ascii_digit())
             });
-            match is_release {
-                true => Ok(version.to_owned()),
-                false => Err(ImageError::Unreleased { package, version: version.chars().take(40).collect() }),
+            if is_release {
+                return Ok(version.to_owned());
             }
+            Err(ImageError::Unreleased { package, version: version.chars().take(40).collect() })
         };
         let python = released("python")?;
         let minor = python.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
