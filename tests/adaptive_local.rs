@@ -8,7 +8,6 @@
 )]
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -22,7 +21,7 @@ use crewcall::{
     controller::{ClusterView, CreateMode, CreateRequest, Fleet, FleetTools, Installation, SystemClock},
     engine::dask::DaskEngine,
     model::{BootId, CallerContext, CallerEnvironment, ClusterUid, Interpreter, MachineId, SoftwareVersions},
-    provider::{Directories, Provider, local::LocalProvider},
+    provider::{Directories, Providers, local::LocalProvider},
     spec::{self, ClusterName, ProviderKind},
     store::DirectoryStore,
 };
@@ -59,8 +58,7 @@ async fn fleet(state: &Path) -> Arc<Fleet> {
     let local = LocalProvider::new(directories, program, machine.clone(), boot.clone());
     let local = local.with_idle_period(IDLE_PERIOD);
     let store = DirectoryStore::new(state.join("state"), machine.clone()).unwrap();
-    let providers: BTreeMap<ProviderKind, Arc<dyn Provider>> =
-        [(ProviderKind::Local, Arc::new(local) as Arc<dyn Provider>)].into();
+    let providers = Providers::default().with(ProviderKind::Local, Arc::new(local));
     Fleet::open(FleetTools {
         providers,
         engine: Arc::new(DaskEngine::default()),

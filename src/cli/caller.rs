@@ -160,8 +160,9 @@ async fn versions(
     printer: &Printer,
 ) -> SoftwareVersions {
     match &document.spec.environment {
-        None => SoftwareVersions::default(),
-        Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_) | EnvironmentSpec::Image(_)) => {
+        None if document.spec.provider.kind() == ProviderKind::Local => SoftwareVersions::default(),
+        None
+        | Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_) | EnvironmentSpec::Image(_)) => {
             probe_versions(path, environment).await.unwrap_or_else(|error| {
                 printer.warning(&format!("your software cannot be compared with the cluster's: {error}"));
                 SoftwareVersions::default()

@@ -8,7 +8,7 @@ use super::Exit;
 use crate::{
     controller::{ClusterView, GroupView},
     model::{ClusterUid, Condition, ConditionKind, ConditionStatus, Event, Phase, Severity},
-    spec::{GroupName, Size, count_of},
+    spec::{GroupName, ProviderKind, Size, count_of},
 };
 
 /// How long a provider may keep failing before a wait for it is given up.
@@ -190,6 +190,9 @@ pub fn parts(view: &ClusterView) -> Vec<String> {
     let scheduler = match view.condition(ConditionKind::SchedulerReady) {
         Some(_) if view.holds(ConditionKind::SchedulerReady) => "scheduler: ready".to_owned(),
         Some(condition) if condition.reason == "Failed" => "scheduler: failed, is replaced".to_owned(),
+        Some(condition) if condition.reason == "Pending" && view.provider != ProviderKind::Local => {
+            format!("scheduler: cannot start yet: {}", condition.message)
+        }
         _ => "scheduler: starting".to_owned(),
     };
     let several = view.groups.len() > 1;
@@ -199,7 +202,11 @@ pub fn parts(view: &ClusterView) -> Vec<String> {
             if group.draining == 0 { String::new() } else { format!(", {} draining", group.draining) };
         format!("{name}: {} of {} ready{draining}", group.ready, group.wanted)
     });
-    std::iter::once(scheduler).chain(groups).collect()
+    let workers =
+        view.condition(ConditionKind::WorkersReady).filter(|condition| condition.reason == "Pending");
+    let obstacle = workers.and_then(|condition| condition.message.split_once("; "));
+    let obstacle = obstacle.map(|(_, obstacle)| obstacle.to_owned());
+    std::iter::once(scheduler).chain(groups).chain(obstacle).collect()
 }
 
 /// `1 worker`, `2 ready workers`.

@@ -58,6 +58,8 @@ impl Session {
         let detail = match (verb, self.verbosity()) {
             #[cfg(all(feature = "local", target_os = "linux"))]
             (Verb::Host(_), _) => return Ok(()),
+            #[cfg(all(feature = "kubernetes", target_os = "linux"))]
+            (Verb::Forwarder(_), _) => return Ok(()),
             (Verb::ControllerProcess(_), _) => return Ok(()),
             (_, 0) => Detail::Nothing,
             (_, 1) => Detail::Steps,
@@ -89,6 +91,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<(), CliError> {
         Verb::Generate(arguments) => generate::write_all(&arguments.directory),
         #[cfg(all(feature = "local", target_os = "linux"))]
         Verb::Host(arguments) => commands::host(&arguments),
+        #[cfg(all(feature = "kubernetes", target_os = "linux"))]
+        Verb::Forwarder(arguments) => commands::forwarder(&arguments),
         Verb::ControllerProcess(arguments) => commands::controller_process(&arguments),
     }
 }

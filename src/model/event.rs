@@ -52,6 +52,8 @@ pub enum EventKind {
     SchedulerLost,
     /// A node ended that should not have.
     NodeFailed,
+    /// The provider cannot start a node yet.
+    NodePending,
     /// A node did not come up in time.
     NodeLate,
     /// A node ended as it was told, or by its own wish.

@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{
     model::{
-        AnchorState, ClusterRecord, Condition, ConditionKind as Kind, ConditionStatus as Status, Ledger,
-        NodeId, NodeName, NodeState, Phase, Presence, Slot, SlotEntry, Stage, WorkerState,
+        AnchorState, ClusterRecord, Condition, ConditionKind as Kind, ConditionStatus as Status, Event,
+        EventKind, Ledger, NodeId, NodeName, NodeState, Phase, Presence, Role, Severity, Slot, SlotEntry,
+        Stage, WorkerState,
     },
-    spec::GroupName,
+    spec::{GroupName, ProviderKind},
 };
 
 pub(super) struct Statement {
@@ -71,7 +72,7 @@ fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         );
     };
     match (&node.state, situation.engine, &node.address) {
-        (NodeState::Pending(Some(reason)), _, _) => no("Pending", reason),
+        (NodeState::Pending(Some(reason)), _, _) => no(PENDING, reason),
         (_, EngineView::Seen(_), Some(address)) => {
             state(Kind::SchedulerReady, Status::True, "Answers", format!("listens at {address}"))
         }
@@ -80,6 +81,48 @@ fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         }
         _ => no("Starting", "the scheduler runs and does not answer yet"),
     }
+}
+
+/// The reason of a condition that does not hold because the provider cannot start nodes yet.
+const PENDING: &str = "Pending";
+
+/// What keeps nodes of a role from starting, as their provider says it.
+fn obstacle(situation: &Situation<'_>, role: Role) -> Option<String> {
+    // Locally there is nothing to wait for but Python.
+    if situation.record.wanted.document.spec.provider.kind() == ProviderKind::Local {
+        return None;
+    }
+    let nodes = situation.world.nodes.iter().filter(|node| node.id.role() == role);
+    let mut pending = nodes.filter_map(|node| match &node.state {
+        NodeState::Pending(Some(reason)) => Some((&node.id, reason)),
+        _ => None,
+    });
+    let (first, reason) = pending.next()?;
+    let others = match pending.count() {
+        0 => String::new(),
+        1 => " and 1 other".to_owned(),
+        more => format!(" and {more} others"),
+    };
+    Some(format!("{first}{others} cannot start yet: {reason}"))
+}
+
+/// Events for what keeps nodes from starting since this plan.
+pub(super) fn new_obstacles(situation: &Situation<'_>, conditions: &[Condition]) -> Vec<Event> {
+    let pending = |conditions: &[Condition], kind| {
+        conditions.iter().any(|condition| condition.kind == kind && condition.reason == PENDING)
+    };
+    let before = &situation.record.progress.conditions;
+    let each = [(Kind::SchedulerReady, Role::Scheduler), (Kind::WorkersReady, Role::Worker)];
+    let news = each.into_iter().filter(|(kind, _)| pending(conditions, *kind) && !pending(before, *kind));
+    news.filter_map(|(_, role)| obstacle(situation, role))
+        .map(|message| Event {
+            at: situation.now,
+            severity: Severity::Warning,
+            kind: EventKind::NodePending,
+            node: None,
+            message,
+        })
+        .collect()
 }
 
 /// How many workers of a group take work, and how many it should have.
@@ -113,6 +156,11 @@ fn workers_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
             message.push_str("; ");
             message.push_str(&tasks.to_string());
         }
+    }
+    if let Some(obstacle) = obstacle(situation, Role::Worker).filter(|_| short) {
+        message.push_str("; ");
+        message.push_str(&obstacle);
+        return state(Kind::WorkersReady, Status::False, PENDING, message);
     }
     if short {
         state(Kind::WorkersReady, Status::False, "Missing", message)

@@ -305,8 +305,11 @@ impl<'a> Planner<'a> {
         Some(all)
     }
 
-    fn finish(self, outcome: Outcome) -> Plan {
+    fn finish(mut self, outcome: Outcome) -> Plan {
         let conditions = conditions::conditions(self.situation, &self.ledger);
+        if matches!(outcome, Outcome::Continues) {
+            self.events.extend(conditions::new_obstacles(self.situation, &conditions));
+        }
         Plan {
             conditions,
             ledger: self.ledger,

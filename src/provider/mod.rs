@@ -10,6 +10,9 @@ pub mod kubernetes;
 #[cfg(all(feature = "local", target_os = "linux"))]
 pub mod local;
 mod machine;
+#[cfg(all(any(feature = "kubernetes", feature = "local"), target_os = "linux"))]
+#[cfg_attr(not(feature = "local"), expect(dead_code, reason = "the local provider uses all of it"))]
+mod os;
 mod registry;
 
 pub use contract::{

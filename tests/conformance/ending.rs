@@ -22,7 +22,7 @@ pub async fn a_removed_node_is_gone_and_its_name_used_up(stage: &dyn Stage) {
     eventually("nodes that run", &1, || stage.running()).await;
     for provider in [provider, stage.provider()] {
         let again = [0, 1].map(|slot| running.worker(stage, slot));
-        start(&*provider, &running.key, again.into()).await;
+        start(stage, &*provider, &running.key, again.into()).await;
         let seen = provider.observe(&running.key).await.unwrap();
         assert_eq!(seen.nodes.len(), 1, "a name is not used a second time: {seen:#?}");
         assert_eq!(stage.running(), 1);

@@ -8,6 +8,8 @@ mod ending;
 mod making;
 mod observing;
 mod on_fake;
+#[cfg(feature = "kubernetes")]
+mod on_kubernetes;
 #[cfg(all(feature = "local", target_os = "linux"))]
 mod on_local;
 mod seeing;
@@ -54,5 +56,7 @@ macro_rules! promises {
 }
 
 promises!(fake, crate::on_fake::FakeStage, start_paused = true);
+#[cfg(feature = "kubernetes")]
+promises!(kubernetes, crate::on_kubernetes::KubernetesStage);
 #[cfg(all(feature = "local", target_os = "linux"))]
 promises!(local, crate::on_local::LocalStage);

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crewcall::{
     model::{AnchorState, Residue, Stop},
-    provider::{ErrorKind, NodesRequest, ProviderError, Removal},
+    provider::{ErrorKind, ProviderError, Removal},
 };
 use tokio::time::timeout;
 
 use crate::{
     observing::until,
-    stage::{Reply, Running, Stage, demo, eventually, start},
+    stage::{Reply, Running, Stage, demo, eventually, nodes_of, start},
 };
 
 /// How long callers last who break off: from one that does not even begin to one that nearly hears the reply.
@@ -51,7 +51,7 @@ pub async fn an_anchor_is_made_once_however_often_it_is_asked_for(stage: &dyn St
 pub async fn a_node_needs_an_anchor(stage: &dyn Stage) {
     let (provider, cluster) = (stage.provider(), demo());
     let nodes = vec![stage.scheduler(&cluster)];
-    let refused = provider.ensure_nodes(&NodesRequest { cluster, nodes }).await.unwrap_err();
+    let refused = provider.ensure_nodes(&nodes_of(stage, &cluster, nodes)).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::NotFound, "{refused}");
     assert_eq!(stage.running(), 0);
 }
@@ -60,12 +60,12 @@ pub async fn a_node_is_started_once_however_often_it_is_asked_for(stage: &dyn St
     let (one, other) = (stage.provider(), stage.provider());
     let running = Running::new(stage, &*one, demo(), 1).await;
     let again = || vec![running.worker(stage, 0)];
-    tokio::join!(start(&*one, &running.key, again()), start(&*other, &running.key, again()));
+    tokio::join!(start(stage, &*one, &running.key, again()), start(stage, &*other, &running.key, again()));
     // Whoever asks for what is there and for more gets what is missing.
     let mut more = again();
     more.extend([running.worker(stage, 1), running.worker(stage, 2)]);
-    start(&*other, &running.key, more.clone()).await;
-    start(&*stage.provider(), &running.key, more).await;
+    start(stage, &*other, &running.key, more.clone()).await;
+    start(stage, &*stage.provider(), &running.key, more).await;
     eventually("nodes that run", &4, || stage.running()).await;
     let seen = one.observe(&running.key).await.unwrap();
     assert_eq!(seen.nodes.len(), 4, "{seen:#?}");
@@ -82,12 +82,12 @@ pub async fn a_call_that_breaks_off_may_be_made_again(stage: &dyn Stage) {
     assert_eq!(provider.list_managed().await.unwrap().len(), 1);
     for (slot, bound) in (0..).zip(BREAKS) {
         let nodes = vec![running.worker(stage, slot)];
-        let request = NodesRequest { cluster: running.key.clone(), nodes };
+        let request = nodes_of(stage, &running.key, nodes);
         let _ = timeout(bound, stage.provider().ensure_nodes(&request)).await;
     }
     let workers: Vec<_> = (0..).zip(BREAKS).map(|(slot, _)| running.worker(stage, slot)).collect();
     let names: Vec<_> = workers.iter().map(|worker| worker.id.name()).collect();
-    start(&*provider, &running.key, workers).await;
+    start(stage, &*provider, &running.key, workers).await;
     let all = names.len() + 1;
     eventually("nodes that run", &all, || stage.running()).await;
     for bound in BREAKS {
@@ -112,10 +112,10 @@ pub async fn a_lost_reply_and_the_same_call_again_make_no_double(stage: &dyn Sta
     let running = Running::new(stage, &*stage.provider(), cluster, 0).await;
     stage.lose(Reply::Nodes);
     let nodes: Vec<_> = (0..2).map(|slot| running.worker(stage, slot)).collect();
-    let request = NodesRequest { cluster: running.key.clone(), nodes: nodes.clone() };
+    let request = nodes_of(stage, &running.key, nodes.clone());
     unsure(provider.ensure_nodes(&request).await);
     let names: Vec<_> = nodes.iter().map(|node| node.id.name()).collect();
-    start(&*stage.provider(), &running.key, nodes).await;
+    start(stage, &*stage.provider(), &running.key, nodes).await;
     eventually("nodes that run", &3, || stage.running()).await;
     stage.lose(Reply::Removal);
     unsure(provider.remove_nodes(&running.key, &names, Stop::Now).await);

@@ -51,6 +51,7 @@ impl Stage for FakeStage {
     fn anchor(&self, cluster: &ClusterKey) -> AnchorRequest {
         AnchorRequest {
             cluster: cluster.clone(),
+            document: Arc::new(document(cluster)),
             interpreter: None,
             context: CallerContext::default(),
             environment: CallerEnvironment::default(),

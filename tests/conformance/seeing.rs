@@ -50,7 +50,7 @@ pub async fn a_node_that_dies_is_seen_to_have_ended_and_the_others_live(stage: &
     }
     // Its name is not filled again, whether or not it is still shown.
     let again = vec![running.worker(stage, 0)];
-    crate::stage::start(&*provider, &running.key, again).await;
+    crate::stage::start(stage, &*provider, &running.key, again).await;
     let seen = provider.observe(&running.key).await.unwrap();
     assert!(matches!(state_of(&seen, victim), None | Some(NodeState::Ended(_))), "{seen:#?}");
 }

@@ -79,7 +79,7 @@ impl Running {
         provider.ensure_anchor(&stage.anchor(&key)).await.unwrap();
         let request = stage.scheduler(&key);
         let scheduler = request.id.clone();
-        start(provider, &key, vec![request]).await;
+        start(stage, provider, &key, vec![request]).await;
         let seen = until(provider, &key, "the scheduler listens", |seen| {
             seen.nodes.iter().any(|node| node.address.is_some() && node.state == NodeState::Running)
         })
@@ -88,7 +88,7 @@ impl Running {
         let mut running = Self { key, address, scheduler, workers: Vec::new() };
         let requests: Vec<_> = (0..workers).map(|slot| running.worker(stage, slot)).collect();
         running.workers = requests.iter().map(|request| request.id.clone()).collect();
-        start(provider, &running.key, requests).await;
+        start(stage, provider, &running.key, requests).await;
         running.are_seen(provider).await;
         running
     }
@@ -112,9 +112,19 @@ impl Running {
     }
 }
 
+/// How nodes of a cluster are asked for.
+pub fn nodes_of(stage: &dyn Stage, cluster: &ClusterKey, nodes: Vec<NodeRequest>) -> NodesRequest {
+    NodesRequest { cluster: cluster.clone(), document: stage.anchor(cluster).document, nodes }
+}
+
 /// Starts nodes, all of which must start.
-pub async fn start(provider: &dyn Provider, cluster: &ClusterKey, nodes: Vec<NodeRequest>) {
-    let failures = provider.ensure_nodes(&NodesRequest { cluster: cluster.clone(), nodes }).await.unwrap();
+pub async fn start(
+    stage: &dyn Stage,
+    provider: &dyn Provider,
+    cluster: &ClusterKey,
+    nodes: Vec<NodeRequest>,
+) {
+    let failures = provider.ensure_nodes(&nodes_of(stage, cluster, nodes)).await.unwrap();
     assert!(failures.is_empty(), "{failures:?}");
 }
 

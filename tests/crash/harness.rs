@@ -1,7 +1,7 @@
 //! Lives of controllers over one world and one store, until what was asked for is there.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -17,7 +17,7 @@ use crewcall::{
     },
     model::{BootId, CallerContext, CallerEnvironment, ClusterUid, MachineId},
     provider::{
-        Provider,
+        Provider, Providers,
         fake::{Call, FakeEngine, FakeProvider, Habits, Mishap, World},
     },
     spec::{ComputeCluster, ProviderKind, Size},
@@ -208,7 +208,7 @@ impl Harness {
         let store = CountedStore { inner: self.store(), steps: steps.clone(), memory: self.memory };
         let uids = self.uids.clone();
         FleetTools {
-            providers: BTreeMap::from([(ProviderKind::Local, provider)]),
+            providers: Providers::default().with(ProviderKind::Local, provider),
             engine: Arc::new(CountedEngine {
                 inner: FakeEngine::new(self.world.clone()),
                 steps: steps.clone(),

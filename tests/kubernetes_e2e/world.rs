@@ -65,6 +65,23 @@ impl World<'_> {
         std::fs::write(directory.join("config"), text).unwrap();
     }
 
+    /// A kubeconfig of somebody who may do so much in the namespace, and nothing else.
+    pub fn kubeconfig_with(&self, name: &str, rights: &[(&str, &str)]) -> String {
+        self.kubectl(&["create", "serviceaccount", name]);
+        for (number, (resources, verbs)) in rights.iter().enumerate() {
+            let role = format!("{name}-{number}");
+            let (resources, verbs) = (format!("--resource={resources}"), format!("--verb={verbs}"));
+            self.kubectl(&["create", "role", &role, &resources, &verbs]);
+            let (of, to) = (format!("--role={role}"), format!("--serviceaccount={}:{name}", self.namespace));
+            self.kubectl(&["create", "rolebinding", &role, &of, &to]);
+        }
+        let token = self.kubectl(&["create", "token", name]);
+        let config = self.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]);
+        let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        config["users"][0]["user"] = serde_json::json!({ "token": token.trim() });
+        config.to_string()
+    }
+
     /// Writes the document of a cluster with that `spec`, less its provider.
     pub fn document(&self, name: &str, spec: &str) -> PathBuf {
         let text = format!(

@@ -1,7 +1,6 @@
 //! A controller in the test's own process, with real Dask below it, that can die with its runtime.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -17,7 +16,7 @@ use crewcall::{
     model::{
         BootId, CallerContext, CallerEnvironment, ClusterUid, Event, Interpreter, MachineId, SoftwareVersions,
     },
-    provider::{Directories, Provider, local::LocalProvider},
+    provider::{Directories, Providers, local::LocalProvider},
     spec::{self, ClusterName, ProviderKind},
     store::DirectoryStore,
 };
@@ -81,8 +80,7 @@ pub async fn fleet(state: &Path) -> Arc<Fleet> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_crewcall"));
     let local = LocalProvider::new(directories, program, machine.clone(), boot.clone());
     let store = DirectoryStore::new(state.join("state"), machine.clone()).unwrap();
-    let providers: BTreeMap<ProviderKind, Arc<dyn Provider>> =
-        [(ProviderKind::Local, Arc::new(local) as Arc<dyn Provider>)].into();
+    let providers = Providers::default().with(ProviderKind::Local, Arc::new(local));
     Fleet::open(FleetTools {
         providers,
         engine: Arc::new(DaskEngine::default()),

@@ -105,6 +105,7 @@ impl World {
         let caller = self.caller();
         AnchorRequest {
             cluster: cluster.clone(),
+            document: Arc::new(document("demo")),
             interpreter: Some(Interpreter {
                 path: self.python.clone(),
                 versions: SoftwareVersions::default(),
@@ -256,7 +257,7 @@ pub fn document(name: &str) -> ComputeCluster {
 }
 
 pub fn nodes(cluster: &ClusterKey, nodes: Vec<NodeRequest>) -> NodesRequest {
-    NodesRequest { cluster: cluster.clone(), nodes }
+    NodesRequest { cluster: cluster.clone(), document: Arc::new(document("demo")), nodes }
 }
 
 pub fn node(cluster: &ClusterKey, group: &str, slot: u32) -> NodeId {

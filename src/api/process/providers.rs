@@ -1,10 +1,11 @@
 //! The providers that this program was built with.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     controller::Installation,
     provider::{Directories, Providers},
+    store::Store,
 };
 
 /// What providers are made with.
@@ -19,6 +20,8 @@ pub(super) struct Means {
     pub program: PathBuf,
     /// This machine.
     pub installation: Installation,
+    /// Where certificates are kept.
+    pub store: Arc<dyn Store>,
 }
 
 /// All that there are.
@@ -29,9 +32,9 @@ pub(super) fn available(means: Means) -> Providers {
 
 #[cfg(all(feature = "local", target_os = "linux"))]
 fn with_local(providers: Providers, means: Means) -> Providers {
-    let Means { directories, program, installation: Installation { machine, boot } } = means;
+    let Means { directories, program, installation: Installation { machine, boot }, store: _ } = means;
     let local = crate::provider::local::LocalProvider::new(directories, program, machine, boot);
-    providers.with(crate::spec::ProviderKind::Local, std::sync::Arc::new(local))
+    providers.with(crate::spec::ProviderKind::Local, Arc::new(local))
 }
 
 #[cfg(not(all(feature = "local", target_os = "linux")))]
@@ -47,8 +50,34 @@ fn with_kubernetes(providers: Providers, means: &Means) -> Providers {
         spec::ProviderKind,
     };
 
-    let family = KubernetesProviders::new(means.directories.state.clone(), || SystemClock.now());
-    providers.with_family(ProviderKind::Kubernetes, std::sync::Arc::new(family))
+    let state = means.directories.state.clone();
+    let family = KubernetesProviders::new(state, || SystemClock.now(), forwarding(means));
+    providers.with_family(ProviderKind::Kubernetes, Arc::new(family))
+}
+
+#[cfg(all(feature = "kubernetes", target_os = "linux"))]
+fn forwarding(means: &Means) -> Option<crate::provider::kubernetes::Forwarding> {
+    use crate::{provider::kubernetes::Forwarding, store::SecretName};
+
+    let store = means.store.clone();
+    let files = move |cluster: &crate::model::ClusterKey| {
+        let path = |name| store.secret_path(cluster, name);
+        Some([
+            path(SecretName::AuthorityCertificate)?,
+            path(SecretName::ClientCertificate)?,
+            path(SecretName::ClientKey)?,
+        ])
+    };
+    let Installation { machine, boot } = means.installation.clone();
+    // This process' own was scrubbed when it was started.
+    let environment = std::env::vars().collect();
+    let state = means.directories.state.clone();
+    Some(Forwarding::new(state, means.program.clone(), (machine, boot), environment, Arc::new(files)))
+}
+
+#[cfg(all(feature = "kubernetes", not(target_os = "linux")))]
+fn forwarding(_: &Means) -> Option<crate::provider::kubernetes::Forwarding> {
+    None
 }
 
 #[cfg(not(feature = "kubernetes"))]

@@ -202,12 +202,17 @@ async fn open_fleet(
     let store = tokio::task::spawn_blocking(move || DirectoryStore::new(state, of_machine)).await;
     let store =
         store.map_err(|error| ControllerError::system("open the state directory")(error.into()))??;
-    let means =
-        Means { directories, program: options.host_program.clone(), installation: installation.clone() };
+    let store = Arc::new(store);
+    let means = Means {
+        directories,
+        program: options.host_program.clone(),
+        installation: installation.clone(),
+        store: store.clone(),
+    };
     let tools = FleetTools {
         providers: providers::available(means),
         engine: Arc::new(DaskEngine::default()),
-        store: Arc::new(store),
+        store,
         clock: Arc::new(SystemClock),
         uids: Box::new(|| {
             let (high, low) = uuid::Uuid::new_v4().as_u64_pair();

@@ -116,6 +116,10 @@ pub enum Verb {
     #[cfg(all(feature = "local", target_os = "linux"))]
     #[command(name = "__host", hide = true)]
     Host(crate::provider::local::host::HostArguments),
+    /// What the controller starts for each cluster on Kubernetes.
+    #[cfg(all(feature = "kubernetes", target_os = "linux"))]
+    #[command(name = "__forwarder", hide = true)]
+    Forwarder(crate::provider::kubernetes::forwarder::ForwarderArguments),
     /// What a command starts when there is no controller.
     #[command(name = "__controller", hide = true)]
     ControllerProcess(crate::api::process::ControllerArguments),

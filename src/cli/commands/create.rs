@@ -22,7 +22,7 @@ use crate::{
     },
     controller::{ClusterView, CreateMode, CreateOutcome, CreateReply, CreateRequest},
     model::{ConditionKind, ConditionStatus},
-    spec::{ClusterName, Span},
+    spec::{ClusterName, ProviderKind, Span},
 };
 
 /// Controllers that are asked, one after the other's end.
@@ -169,13 +169,16 @@ async fn accepted(
     progress: &mut Progress,
 ) -> Result<CreateReply, CliError> {
     let name = request.document.metadata.name.clone();
+    let local = request.document.spec.provider.kind() == ProviderKind::Local;
     let mut messages = client.create(request);
     while let Some(message) = messages.next().await {
         match message {
             Ok(CreateMessage::Progress(step)) => progress.step(&step),
             Ok(CreateMessage::Done(reply)) => return Ok(*reply),
-            // Before anything is stored, a provider resolves nothing but the software environment.
-            Err(error) if error.code == ErrorCode::Provider => return Err(CliError::Software(error)),
+            // Before anything is stored, the local provider resolves nothing but the software environment.
+            Err(error) if local && error.code == ErrorCode::Provider => {
+                return Err(CliError::Software(error));
+            }
             Err(error) => return Err(explain(client, &name, error).await),
         }
     }

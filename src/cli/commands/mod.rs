@@ -10,6 +10,8 @@ mod describe;
 mod doctor;
 mod env;
 mod events;
+#[cfg(all(feature = "kubernetes", target_os = "linux"))]
+mod forwarder;
 mod gc;
 mod get;
 #[cfg(all(feature = "local", target_os = "linux"))]
@@ -30,6 +32,8 @@ pub use describe::describe;
 pub use doctor::doctor;
 pub use env::env;
 pub use events::events;
+#[cfg(all(feature = "kubernetes", target_os = "linux"))]
+pub use forwarder::forwarder;
 pub use gc::gc;
 pub use get::get;
 #[cfg(all(feature = "local", target_os = "linux"))]

@@ -14,7 +14,7 @@ pub enum ImageError {
         flaw: &'static str,
     },
     /// The caller's Python has no Dask, or is not known.
-    #[error("which image matches is not known: the Python that is active has no {package}")]
+    #[error("which image matches is not known: {}", if *package == "python" { "no Python is active" } else { "the Python that is active has no Dask" })]
     NoVersion {
         /// What it has not.
         package: &'static str,

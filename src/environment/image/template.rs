@@ -170,7 +170,7 @@ mod tests {
         let error = template.image(&caller("3.11.7", None)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "which image matches is not known: the Python that is active has no dask"
+            "which image matches is not known: the Python that is active has no Dask"
         );
         let error = template.image(&caller("3.11.7", Some("2026.8.0+12.gabc"))).unwrap_err();
         assert_eq!(error.to_string(), "no image matches dask 2026.8.0+12.gabc, which is no release");

@@ -143,8 +143,8 @@ fn world() -> impl Strategy<Value = Observed> {
                 state,
                 origin: crate::model::Origin::default(),
                 address,
-                dashboard: None,
                 reach: None,
+                dashboard: None,
                 last_log: vec!["last words".to_owned()],
             }
         });

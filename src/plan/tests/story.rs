@@ -86,8 +86,8 @@ pub(super) fn node(id: &NodeId, template: &crate::model::TemplateHash) -> Observ
         state: NodeState::Running,
         origin: crate::model::Origin::default(),
         address: id.group.is_scheduler().then(|| format!("tls://{id}:8786")),
-        dashboard: None,
         reach: None,
+        dashboard: None,
         last_log: Vec::new(),
     }
 }

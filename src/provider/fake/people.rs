@@ -111,8 +111,8 @@ impl Node {
             state,
             origin: crate::model::Origin::default(),
             address: endpoint.then(|| self.address()),
-            dashboard: None,
             reach: None,
+            dashboard: None,
             last_log: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use futures_util::AsyncBufRead;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, LogParams, Preconditions},
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{error, names::FIELD_MANAGER};
 use crate::{
     model::{ErrorKind, KubernetesContext},
-    provider::ProviderError,
+    provider::{ProviderError, images::DockerConfig},
 };
 
 /// How long a call may take, retries of a busy server included.
@@ -81,7 +81,6 @@ impl Resource {
 pub enum Verb {
     Create,
     Delete,
-    DeleteCollection,
     Get,
     List,
     Patch,
@@ -94,7 +93,6 @@ impl Verb {
         match self {
             Self::Create => "create",
             Self::Delete => "delete",
-            Self::DeleteCollection => "deletecollection",
             Self::Get => "get",
             Self::List => "list",
             Self::Patch => "patch",
@@ -196,16 +194,31 @@ impl KubernetesClient {
         self.bounded(call, async { self.client.request(request?).await }).await
     }
 
+    /// Whether an object could be made, without making it; not if its name is taken.
+    pub async fn can_create(&self, resource: Resource, object: &Value) -> Result<bool, ProviderError> {
+        let made: Created<Value> = self.post(resource, object, "&dryRun=All").await?;
+        Ok(matches!(made, Created::New(_)))
+    }
+
     /// Makes an object, without a look before. The server refuses fields that it does not know.
     pub async fn create<T: DeserializeOwned>(
         &self,
         resource: Resource,
         object: &Value,
     ) -> Result<Created<T>, ProviderError> {
+        self.post(resource, object, "").await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        resource: Resource,
+        object: &Value,
+        more: &str,
+    ) -> Result<Created<T>, ProviderError> {
         let name = object.pointer("/metadata/name").and_then(Value::as_str);
         let call = self.call(Verb::Create, resource, name);
         let path = resource.path(self.namespace());
-        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
+        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict{more}");
         let request = hyper::http::Request::post(uri)
             .header(hyper::http::header::CONTENT_TYPE, "application/json")
             .body(object.to_string().into_bytes())
@@ -233,13 +246,23 @@ impl KubernetesClient {
     pub async fn list(&self, resource: Resource, selector: &str) -> Result<Vec<Metadata>, ProviderError> {
         #[derive(serde::Deserialize)]
         struct Listed {
-            items: Vec<MetadataOnly>,
+            /// Null instead of an empty list.
+            items: Option<Vec<MetadataOnly>>,
         }
         let call = self.call(Verb::List, resource, None);
         let request = Request::new(resource.path(self.namespace()));
         let parameters = ListParams::default().labels(selector);
         let listed: Listed = self.request(call, request.list_metadata(&parameters)).await?;
-        Ok(listed.items.into_iter().map(|item| item.metadata).collect())
+        Ok(listed.items.into_iter().flatten().map(|item| item.metadata).collect())
+    }
+
+    /// The logins for registries that a Secret holds; `None` when it is not there, or holds something else.
+    pub async fn logins(&self, secret: &str) -> Result<Option<DockerConfig>, ProviderError> {
+        let call = self.call(Verb::Get, Resource::Secrets, Some(secret));
+        let api = self.api::<Secret>();
+        let found = self.bounded(call, api.get_opt(secret)).await?;
+        let data = found.and_then(|found| found.data?.remove(".dockerconfigjson"));
+        Ok(data.and_then(|data| DockerConfig::parse(&String::from_utf8(data.0).ok()?).ok()))
     }
 
     /// The pods that a selector finds.
@@ -270,22 +293,6 @@ impl KubernetesClient {
             Err(error) if error.kind == ErrorKind::Conflict => Ok(None),
             Err(error) => absent_is_none(Err(error)),
         }
-    }
-
-    /// Has all objects deleted that a selector finds.
-    pub async fn delete_all(
-        &self,
-        resource: Resource,
-        selector: &str,
-        grace: Option<Duration>,
-    ) -> Result<(), ProviderError> {
-        let call = self.call(Verb::DeleteCollection, resource, None);
-        let mut parameters = DeleteParams::background();
-        parameters.grace_period_seconds = grace.map(whole_seconds);
-        let request = Request::new(resource.path(self.namespace()))
-            .delete_collection(&parameters, &ListParams::default().labels(selector));
-        let _: Value = self.request(call, request).await?;
-        Ok(())
     }
 
     /// Gives an object an owner that it did not have when it was made.

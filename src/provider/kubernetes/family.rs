@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::KubernetesProvider;
+use super::{KubernetesProvider, way::Forwarding};
 use crate::{
     model::{CallerContext, KubernetesContext},
     provider::{Family, Provider},
@@ -21,13 +21,14 @@ pub type Now = fn() -> Timestamp;
 pub struct KubernetesProviders {
     state: PathBuf,
     now: Now,
+    forwarding: Option<Forwarding>,
     known: Mutex<BTreeMap<KubernetesContext, Arc<KubernetesProvider>>>,
 }
 
 impl KubernetesProviders {
-    /// With the directory of the installation's state.
-    pub fn new(state: PathBuf, now: Now) -> Self {
-        Self { state, now, known: Mutex::default() }
+    /// With the directory of the installation's state, and how forwarders are made.
+    pub fn new(state: PathBuf, now: Now, forwarding: Option<Forwarding>) -> Self {
+        Self { state, now, forwarding, known: Mutex::default() }
     }
 }
 
@@ -35,9 +36,9 @@ impl Family for KubernetesProviders {
     fn of(&self, context: &CallerContext) -> Option<Arc<dyn Provider>> {
         let context = context.kubernetes.clone()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let provider = known
-            .entry(context.clone())
-            .or_insert_with(|| Arc::new(KubernetesProvider::new(context, self.state.clone(), self.now)));
+        let provider = known.entry(context.clone()).or_insert_with(|| {
+            Arc::new(KubernetesProvider::new(context, self.state.clone(), self.now, self.forwarding.clone()))
+        });
         Some(provider.clone())
     }
 

@@ -7,6 +7,8 @@ mod connection;
 mod context;
 mod error;
 mod family;
+#[cfg(target_os = "linux")]
+pub mod forwarder;
 mod installation;
 mod logs;
 mod managed;
@@ -15,7 +17,9 @@ mod observe;
 mod prepare;
 mod provider;
 mod watch;
+mod way;
 
 pub use context::{ContextChoice, resolve};
 pub use family::KubernetesProviders;
 pub use provider::KubernetesProvider;
+pub use way::{Forwarding, TlsPathsOf};

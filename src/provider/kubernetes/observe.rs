@@ -106,7 +106,7 @@ fn state(
     NodeState::Pending(waiting(status))
 }
 
-/// Why a pod does not run yet, as Kubernetes says it.
+/// What keeps a pod from running, as Kubernetes says it; nothing where it only takes its time.
 fn waiting(status: &PodStatus) -> Option<String> {
     let unscheduled = status.conditions.iter().flatten().find(|condition| {
         condition.type_ == "PodScheduled" && condition.status == "False" && condition.reason.is_some()
@@ -116,15 +116,9 @@ fn waiting(status: &PodStatus) -> Option<String> {
     }
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let reasons = containers.filter_map(|container| container.state.as_ref()?.waiting.as_ref());
-    let mut ordinary = None;
-    for waiting in reasons {
-        let reason = waiting.reason.as_deref();
-        if reason.is_some_and(|reason| !ORDINARY.contains(&reason)) {
-            return Some(said(reason, waiting.message.as_deref()));
-        }
-        ordinary = ordinary.or(reason);
-    }
-    ordinary.map(str::to_owned)
+    let obstacle = |reason: Option<&str>| reason.is_some_and(|reason| !ORDINARY.contains(&reason));
+    let mut obstacles = reasons.filter(|waiting| obstacle(waiting.reason.as_deref()));
+    obstacles.next().map(|waiting| said(waiting.reason.as_deref(), waiting.message.as_deref()))
 }
 
 fn said(reason: Option<&str>, message: Option<&str>) -> String {
@@ -156,5 +150,83 @@ fn exit(status: &PodStatus, now: Option<&ContainerState>, created_at: Timestamp)
         code,
         signal: terminated.and_then(|ended| ended.signal),
         reason: of_pod.or(of_container),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pods as a real API server gave them back.
+    const PODS: &str = include_str!("observe/pods.json");
+
+    fn seen(slot: &str) -> SeenPod {
+        let pods: Vec<Pod> = serde_json::from_str(PODS).unwrap();
+        let cluster = "demo".parse().unwrap();
+        let name = format!("demo-{slot}-0");
+        pods.iter()
+            .filter_map(|pod| SeenPod::new(&cluster, pod))
+            .find(|pod| pod.id.name().as_str() == name)
+            .unwrap()
+    }
+
+    fn waits_for(slot: &str) -> String {
+        match seen(slot).state {
+            NodeState::Pending(Some(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn exit(slot: &str) -> Exit {
+        match seen(slot).state {
+            NodeState::Ended(exit) => exit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_scheduler_that_runs_is_reached_by_its_service() {
+        let pod = seen("scheduler-0");
+        assert_eq!(pod.state, NodeState::Running);
+        assert_eq!(pod.endpoint(), Some("tls://demo-scheduler.prov-rec.svc:8786"));
+        assert!(pod.started && pod.ip.is_some() && pod.version > 0);
+        assert_eq!(pod.template.as_str(), "0123456789ab");
+    }
+
+    #[test]
+    fn what_a_pod_waits_for_is_said_in_kubernetes_own_words() {
+        insta::assert_snapshot!(waits_for("workers-1"), @r#"ImagePullBackOff: Back-off pulling image "ghcr.io/dask/dask:no-such-tag": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image "ghcr.io/dask/dask:no-such-tag": failed to resolve image: ghcr.io/dask/dask:no-such-tag: not found"#);
+        let unschedulable = waits_for("workers-2");
+        assert!(
+            unschedulable.starts_with("Unschedulable: 0/") && unschedulable.contains("Insufficient cpu"),
+            "{unschedulable}"
+        );
+        insta::assert_snapshot!(waits_for("workers-9"), @r#"CreateContainerConfigError: secret "missing" not found"#);
+    }
+
+    #[test]
+    fn how_a_pod_ended_is_told_by_its_code_and_by_kubernetes_reason() {
+        assert_eq!((exit("workers-4").code, exit("workers-4").reason), (Some(0), None));
+        let unclean = exit("workers-5");
+        assert!(unclean.is_unclean_drain() && unclean.reason.is_none());
+        assert!(exit("workers-3").reason.unwrap().starts_with("OOMKilled"));
+        insta::assert_snapshot!(exit("workers-6"), @"DeadlineExceeded: Pod was active on the node longer than the specified deadline");
+        assert!(exit("workers-7").reason.unwrap().contains("\"no-such-program\": executable file not found"));
+    }
+
+    #[test]
+    fn a_pod_that_is_told_to_end_is_ending_until_its_container_has() {
+        let pod = seen("workers-8");
+        assert!(pod.ending && pod.started);
+        assert_eq!(pod.state, NodeState::Ending);
+        assert_eq!(pod.endpoint(), None);
+    }
+
+    #[test]
+    fn pods_that_are_no_nodes_of_the_cluster_are_not_seen() {
+        let mut pods: Vec<Pod> = serde_json::from_str(PODS).unwrap();
+        assert_eq!(SeenPod::new(&"other".parse().unwrap(), &pods[0]), None);
+        pods[0].metadata.name = Some("something-else".to_owned());
+        assert_eq!(SeenPod::new(&"demo".parse().unwrap(), &pods[0]), None);
     }
 }

@@ -1,41 +1,47 @@
 //! What is to be seen to before anything of a new cluster is stored.
 
+use serde_json::json;
+
 use super::{
-    client::{KubernetesClient, Resource, Verb},
+    client::{KubernetesClient, Metadata, Resource, Verb},
     error::role_hint,
+    names::{self, label},
 };
 use crate::{
-    model::ErrorKind,
-    provider::{Caller, ProviderError},
-    spec::{ComputeCluster, EnvironmentSpec},
+    environment::image::{ImageError, ImageTemplate},
+    model::{ErrorKind, KubernetesContext},
+    provider::{
+        Caller, ProviderError,
+        images::{self, RegistryClient, RegistryOptions, ResolveError},
+    },
+    spec::{ComputeCluster, EnvironmentSpec, GroupName},
 };
 
 /// All that a cluster's life takes.
-pub const NEEDED: [(Verb, Resource); 24] = [
+pub const NEEDED: [(Verb, Resource); 23] = [
     (Verb::Create, Resource::Pods),
     (Verb::List, Resource::Pods),
     (Verb::Watch, Resource::Pods),
     (Verb::Delete, Resource::Pods),
-    (Verb::DeleteCollection, Resource::Pods),
     (Verb::Get, Resource::PodLogs),
     (Verb::Create, Resource::PodForwards),
     (Verb::Create, Resource::ConfigMaps),
     (Verb::Get, Resource::ConfigMaps),
     (Verb::List, Resource::ConfigMaps),
     (Verb::Watch, Resource::ConfigMaps),
-    (Verb::DeleteCollection, Resource::ConfigMaps),
+    (Verb::Delete, Resource::ConfigMaps),
     (Verb::Create, Resource::Secrets),
     (Verb::Get, Resource::Secrets),
     (Verb::List, Resource::Secrets),
-    (Verb::DeleteCollection, Resource::Secrets),
+    (Verb::Delete, Resource::Secrets),
     (Verb::Create, Resource::Services),
     (Verb::Get, Resource::Services),
     (Verb::List, Resource::Services),
-    (Verb::DeleteCollection, Resource::Services),
+    (Verb::Delete, Resource::Services),
     (Verb::Create, Resource::NetworkPolicies),
     (Verb::Get, Resource::NetworkPolicies),
     (Verb::List, Resource::NetworkPolicies),
-    (Verb::DeleteCollection, Resource::NetworkPolicies),
+    (Verb::Delete, Resource::NetworkPolicies),
 ];
 
 /// Whether the caller may do in the namespace what is needed there.
@@ -59,16 +65,74 @@ pub async fn check_rights(client: &KubernetesClient) -> Result<(), ProviderError
     Err(ProviderError::new(ErrorKind::Auth, message).with_hint(role_hint(&missing, context)))
 }
 
-/// The image that nodes run.
-pub fn check_environment(cluster: &ComputeCluster) -> Result<(), ProviderError> {
-    match &cluster.spec.environment {
-        Some(EnvironmentSpec::Image(_)) => Ok(()),
-        _ => Err(ProviderError::new(
-            ErrorKind::Invalid,
-            "a cluster on Kubernetes needs an image with Dask for its pods",
-        )
-        .with_hint("write, below `spec`: `environment: {image: \"ghcr.io/dask/dask:2026.8.0-py3.13\"}`")),
+/// Whether the anchor can be made in the namespace: that is there, and not being deleted, and nobody else has
+/// something of that name.
+pub async fn check_namespace(
+    client: &KubernetesClient,
+    cluster: &ComputeCluster,
+    installation: &str,
+) -> Result<(), ProviderError> {
+    let name = names::anchor(&cluster.metadata.name);
+    let probe = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } });
+    if client.can_create(Resource::ConfigMaps, &probe).await? {
+        return Ok(());
     }
+    let found = client.metadata(Resource::ConfigMaps, &name).await?;
+    // One of ours is about to go.
+    let own = |found: &Metadata| {
+        let labels = found.labels.as_ref();
+        labels.and_then(|labels| labels.get(label::INSTALLATION)).is_some_and(|id| id == installation)
+    };
+    match found.filter(|found| !own(found)) {
+        None => Ok(()),
+        Some(found) => Err(taken(client.context(), Resource::ConfigMaps, &name, &found)),
+    }
+}
+
+/// That a name is somebody else's.
+pub fn taken(context: &KubernetesContext, resource: Resource, name: &str, found: &Metadata) -> ProviderError {
+    let whose = found.labels.as_ref().and_then(|labels| labels.get(label::CLUSTER_UID)).map_or_else(
+        || "which is not Crewcall's".to_owned(),
+        |uid| format!("which belongs to another cluster ({uid})"),
+    );
+    let message =
+        format!("namespace {} has {} {name} already, {whose}", context.namespace, resource.as_str());
+    ProviderError::new(ErrorKind::Conflict, message)
+        .with_hint("give the cluster another name, or remove that object yourself; it is never touched")
+}
+
+/// The image that nodes run, where it depends on the caller's versions or the document names none.
+pub async fn resolve_image(
+    client: &KubernetesClient,
+    cluster: &ComputeCluster,
+    caller: &Caller,
+    progress: &(dyn Fn(String) + Send + Sync),
+) -> Result<Option<EnvironmentSpec>, ProviderError> {
+    let template = match &cluster.spec.environment {
+        None => ImageTemplate::default(),
+        Some(EnvironmentSpec::Image(text)) => text.parse().map_err(|error: ImageError| {
+            ProviderError::new(ErrorKind::Invalid, error.to_string()).with_hint(error.hint())
+        })?,
+        Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_)) => {
+            let message = "pods run an image; packages and interpreters are for clusters on this machine";
+            return Err(ProviderError::new(ErrorKind::Invalid, message)
+                .with_hint("write `environment: {image: ...}`"));
+        }
+    };
+    if cluster.spec.environment.is_some() && !template.has_places() {
+        return Ok(None);
+    }
+    progress(format!("looking for the image {template}"));
+    let versions = caller.context.interpreter.as_ref().map(|interpreter| interpreter.versions.clone());
+    let mut options = RegistryOptions::of_caller(&caller.environment).await.map_err(ResolveError::from)?;
+    for secret in cluster.spec.pod_template(&GroupName::scheduler()).image_pull_secrets {
+        if let Some(logins) = client.logins(&secret.name).await? {
+            options = options.with_logins(logins);
+        }
+    }
+    let registry = RegistryClient::new(options);
+    let pinned = images::resolve(&versions.unwrap_or_default(), &template, &registry).await?;
+    Ok(Some(EnvironmentSpec::Image(pinned.to_string())))
 }
 
 /// Whether the caller has what `secretEnv` names.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use tokio_stream::wrappers::WatchStream;
@@ -18,15 +18,16 @@ use super::{
     installation::installation,
     logs::{self, KeptLogs},
     managed::managed,
-    names::{self, COMM_PORT, label},
+    names::{self, label},
     observe::SeenPod,
     prepare,
     watch::{ClusterWatch, Known},
+    way::{Forwarding, Way},
 };
 use crate::{
     model::{
-        AnchorState, CallerEnvironment, ClusterKey, ErrorKind, KubernetesContext, NodeName, NodeState,
-        Observed, ObservedNode, Origin, Role,
+        AnchorState, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, KubernetesContext, NodeName,
+        NodeState, Observed, ObservedNode, Origin, Role,
     },
     provider::{
         AnchorRequest, Caller, Capabilities, Follow, LogRequest, LogStream, Managed, NodeFailure,
@@ -70,6 +71,7 @@ struct Shared {
     state: PathBuf,
     now: Now,
     clusters: Clusters,
+    forwarding: Option<Forwarding>,
 }
 
 /// A cluster that is looked after, and the way to it.
@@ -82,9 +84,12 @@ struct Sight {
 
 impl KubernetesProvider {
     /// For an API server and namespace, with the directory of the installation's state. Nothing is asked yet.
-    pub fn new(context: KubernetesContext, state: PathBuf, now: Now) -> Self {
+    /// Without forwarders whoever uses it has a route to pods.
+    pub fn new(context: KubernetesContext, state: PathBuf, now: Now, forwarding: Option<Forwarding>) -> Self {
         let connection = Connection::new(context);
-        Self { shared: Arc::new(Shared { connection, state, now, clusters: Clusters::default() }) }
+        Self {
+            shared: Arc::new(Shared { connection, state, now, clusters: Clusters::default(), forwarding }),
+        }
     }
 
     fn context(&self) -> &KubernetesContext {
@@ -106,19 +111,41 @@ impl KubernetesProvider {
         Ok(Sight { client, entry, watch, logs: self.logs(&cluster.name) })
     }
 
-    fn observed(sight: &Sight, known: &Known) -> Observed {
+    /// How the scheduler is reached from here, if one runs.
+    async fn way(&self, cluster: &ClusterKey, known: &Known) -> Result<Option<Way>, ProviderError> {
+        let Some((pod, address)) = known.pods.values().find_map(|pod| Some((pod, pod.endpoint()?))) else {
+            return Ok(None);
+        };
+        match &self.shared.forwarding {
+            Some(forwarding) if self.context().name().is_some() => {
+                forwarding.way(cluster, self.context(), address).await.map(Some)
+            }
+            _ => Ok(Way::direct(address, pod.ip.as_deref())),
+        }
+    }
+
+    async fn forget(&self, cluster: &ClusterUid) -> Result<(), ProviderError> {
+        self.shared.clusters.forget(cluster);
+        match &self.shared.forwarding {
+            Some(forwarding) => forwarding.end(cluster).await,
+            None => Ok(()),
+        }
+    }
+
+    fn observed(sight: &Sight, known: &Known, way: Option<&Way>) -> Observed {
         let anchor = match &known.anchor {
             None => AnchorState::Absent,
             Some(anchor) if anchor.ending => AnchorState::Ending,
             Some(_) => AnchorState::Present,
         };
-        let nodes = known.pods.values().map(|pod| sight.observed_node(pod)).collect();
+        let nodes = known.pods.values().map(|pod| sight.observed_node(pod, way)).collect();
         Observed { anchor, nodes }
     }
 }
 
 impl Sight {
-    fn observed_node(&self, pod: &SeenPod) -> ObservedNode {
+    fn observed_node(&self, pod: &SeenPod, way: Option<&Way>) -> ObservedNode {
+        let way = way.filter(|_| pod.endpoint().is_some());
         let last_log = match &pod.state {
             NodeState::Ended(exit) if exit.code != Some(0) => self.logs.tail(&pod.id.name(), LAST_LINES),
             _ => Vec::new(),
@@ -128,9 +155,9 @@ impl Sight {
             template: pod.template.clone(),
             state: pod.state.clone(),
             origin: Origin::Planned,
-            reach: reach(pod),
+            reach: way.map(|way| way.reach.clone()),
             address: pod.endpoint().map(str::to_owned),
-            dashboard: None,
+            dashboard: way.and_then(|way| way.dashboard.clone()),
             last_log,
         }
     }
@@ -206,14 +233,7 @@ impl Sight {
     }
 
     fn taken(&self, resource: Resource, name: &str, found: &Metadata) -> ProviderError {
-        let whose = found.labels.as_ref().and_then(|labels| labels.get(label::CLUSTER_UID)).map_or_else(
-            || "which is not Crewcall's".to_owned(),
-            |uid| format!("which belongs to another cluster ({uid})"),
-        );
-        let namespace = &self.client.context().namespace;
-        let message = format!("namespace {namespace} has {} {name} already, {whose}", resource.as_str());
-        ProviderError::new(ErrorKind::Conflict, message)
-            .with_hint("give the cluster another name, or remove that object yourself; it is never touched")
+        prepare::taken(self.client.context(), resource, name, found)
     }
 
     /// Makes a part of the cluster, unless it is known to be there.
@@ -282,8 +302,12 @@ impl Sight {
 
     /// Tells a pod to end, with its log kept.
     async fn end(&self, pod: &SeenPod, grace: Duration) -> Result<(), ProviderError> {
-        let name = pod.id.name();
         self.keep_log(pod).await;
+        self.tell(pod, grace).await
+    }
+
+    async fn tell(&self, pod: &SeenPod, grace: Duration) -> Result<(), ProviderError> {
+        let name = pod.id.name();
         let told: Option<Pod> =
             self.client.delete(Resource::Pods, name.as_str(), &pod.uid, Some(grace)).await?;
         match told.filter(|pod| pod.metadata.deletion_timestamp.is_some()) {
@@ -319,12 +343,6 @@ struct MetadataOnly {
     metadata: Metadata,
 }
 
-/// Where whoever has a route to pods reaches a scheduler.
-fn reach(pod: &SeenPod) -> Option<String> {
-    let (scheme, _) = pod.endpoint()?.split_once("://")?;
-    Some(format!("{scheme}://{}:{COMM_PORT}", pod.ip.as_ref()?))
-}
-
 fn belongs_to(found: &Metadata, cluster: &ClusterKey) -> bool {
     found
         .labels
@@ -333,17 +351,27 @@ fn belongs_to(found: &Metadata, cluster: &ClusterKey) -> bool {
         .is_some_and(|uid| uid == cluster.uid.as_str())
 }
 
-/// Removes all objects that a selector finds, pods first. What is left is another call's.
-async fn clear(client: &KubernetesClient, selector: &str) -> Result<(), ProviderError> {
-    let rest = Resource::OWNED.iter().filter(|resource| **resource != Resource::Pods);
-    let calls = rest.map(|resource| client.delete_all(*resource, selector, None));
-    futures_util::future::try_join_all(calls).await.map(|_| ())
+/// Removes what was found, the anchor last. What of it is gone already is no failure.
+async fn clear(client: &KubernetesClient, found: &[(Resource, Vec<Metadata>)]) -> Result<(), ProviderError> {
+    let (anchors, rest): (Vec<_>, Vec<_>) =
+        found.iter().partition(|(resource, _)| *resource == Resource::ConfigMaps);
+    for kinds in [rest, anchors] {
+        let mut calls = Vec::new();
+        for (resource, objects) in kinds {
+            let grace = (*resource == Resource::Pods).then_some(AT_ONCE_GRACE);
+            for object in objects.iter().filter(|object| object.deletion_timestamp.is_none()) {
+                if let (Some(name), Some(uid)) = (&object.name, &object.uid) {
+                    calls.push(client.delete::<Value>(*resource, name, uid, grace));
+                }
+            }
+        }
+        stream::iter(calls).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+    }
+    Ok(())
 }
 
-/// Whether a selector finds nothing of any kind.
-async fn is_clear(client: &KubernetesClient, selector: &str) -> Result<bool, ProviderError> {
-    let found = find(client, selector).await?;
-    Ok(found.iter().all(|(_, objects)| objects.is_empty()))
+fn is_empty(found: &[(Resource, Vec<Metadata>)]) -> bool {
+    found.iter().all(|(_, objects)| objects.is_empty())
 }
 
 async fn find(
@@ -373,19 +401,21 @@ impl Provider for KubernetesProvider {
         caller: &Caller,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<Prepared, ProviderError> {
-        prepare::check_environment(cluster)?;
         prepare::check_secrets(cluster, caller)?;
         progress(format!("asking {}", whom(self.context())));
         let (client, _) = self.shared.connection.client().await?;
         prepare::check_rights(&client).await?;
-        Ok(Prepared { cluster_environment: None, interpreter: None })
+        prepare::check_namespace(&client, cluster, &self.installation()?).await?;
+        let cluster_environment = prepare::resolve_image(&client, cluster, caller, progress).await?;
+        Ok(Prepared { cluster_environment, interpreter: None })
     }
 
     async fn observe(&self, cluster: &ClusterKey) -> Result<Observed, ProviderError> {
         let sight = self.sight(cluster).await?;
         let known = sight.watch.known().await?;
         sight.keep_logs(&known).await;
-        Ok(Self::observed(&sight, &known))
+        let way = self.way(cluster, &known).await?;
+        Ok(Self::observed(&sight, &known, way.as_ref()))
     }
 
     async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError> {
@@ -457,20 +487,20 @@ impl Provider for KubernetesProvider {
     async fn remove_anchor(&self, cluster: &ClusterKey) -> Result<Removal, ProviderError> {
         let sight = self.sight(cluster).await?;
         let selector = names::selector(&cluster.uid);
-        if !sight.watch.known().await?.pods.is_empty() {
-            sight.client.delete_all(Resource::Pods, &selector, Some(AT_ONCE_GRACE)).await?;
-            if !sight.no_pods().await? {
-                return Ok(Removal::Ending);
-            }
+        let known = sight.watch.known().await?;
+        let pods = known.pods.values().filter(|pod| !pod.ending || !pod.has_ended());
+        let calls: Vec<_> = pods.map(|pod| sight.tell(pod, AT_ONCE_GRACE)).collect();
+        stream::iter(calls).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        if !sight.no_pods().await? {
+            return Ok(Removal::Ending);
         }
-        if !is_clear(&sight.client, &selector).await? {
-            clear(&sight.client, &selector).await?;
-            if !is_clear(&sight.client, &selector).await? {
-                return Ok(Removal::Ending);
-            }
+        let found = find(&sight.client, &selector).await?;
+        clear(&sight.client, &found).await?;
+        if !is_empty(&found) && !is_empty(&find(&sight.client, &selector).await?) {
+            return Ok(Removal::Ending);
         }
         sight.logs.remove()?;
-        self.shared.clusters.forget(&cluster.uid);
+        self.forget(&cluster.uid).await?;
         Ok(Removal::Gone)
     }
 
@@ -485,10 +515,8 @@ impl Provider for KubernetesProvider {
         let (client, _) = self.shared.connection.client().await?;
         let installation = names::installation_selector(&self.installation()?);
         let selector = format!("{},{installation}", names::selector(&managed.cluster));
-        client.delete_all(Resource::Pods, &selector, Some(AT_ONCE_GRACE)).await?;
-        clear(&client, &selector).await?;
-        self.shared.clusters.forget(&managed.cluster);
-        Ok(())
+        clear(&client, &find(&client, &selector).await?).await?;
+        self.forget(&managed.cluster).await
     }
 
     fn watch(&self, cluster: &ClusterKey) -> BoxStream<'static, ()> {

@@ -10,7 +10,6 @@ mod interpreter;
 mod leftovers;
 mod logs;
 mod observe;
-mod os;
 mod packages;
 mod paths;
 mod provider;
@@ -19,8 +18,10 @@ mod scripts;
 mod spares;
 mod variables;
 
+pub use super::os::close_inherited;
 pub use interpreter::{find_interpreter, probe_versions};
-pub use os::close_inherited;
 pub use provider::LocalProvider;
 
 pub use super::{boot_id, machine_id};
+
+use super::os;

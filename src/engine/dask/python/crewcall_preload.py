@@ -30,6 +30,10 @@ It answers at once if ``sequence`` is not ``since``, else after the next change 
 most 60). Changes that wake: a worker came, left or changed its state; a client came or left; work began or
 ended; demand changed by its resources or by a fifth. The last two are looked at five times a second, and only
 while somebody waits.
+
+Scheduler: with ``CREWCALL_DASHBOARD_TLS=HOST:PORT`` the dashboard, or without bokeh Dask's plain routes, are
+also served there, to clients and controllers that show a certificate of the scheduler's authority. The plain
+HTTP server is then closed unless it listens on loopback alone.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import ipaddress
 import itertools
 import logging
 import os
@@ -49,8 +54,10 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
+from distributed.comm import get_tcp_server_addresses
 from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
+from tornado.httpserver import HTTPServer
 
 PROTOCOL = 1
 """Version of the reply of ``crewcall_status``."""
@@ -88,6 +95,15 @@ SCAN_LIMIT = 10_000
 DEPARTURES_KEPT = 1000
 """Departures remembered."""
 
+HANDSHAKE = 30.0
+"""Seconds in which a visitor of the dashboard must complete the TLS handshake."""
+
+ROLE_SUFFIX = ".crewcall.internal"
+"""End of the DNS name in a certificate that says its holder's role: ``<role>.<uid>.crewcall.internal``."""
+
+VISITORS = ("client", "controller")
+"""Roles that may look at the dashboard."""
+
 CONTROLLER_CLIENT = "crewcall-controller"
 """Prefix of client ids that are no user's."""
 
@@ -100,6 +116,12 @@ async def dask_setup(server: Any) -> None:
         install_status(server)
         install_patience()
         mark_idle_end(server)
+        if os.environ.get("CREWCALL_DASHBOARD_TLS"):
+            try:
+                serve_dashboard(server, os.environ["CREWCALL_DASHBOARD_TLS"])
+            except Exception:
+                # The computation is worth more than its dashboard.
+                logger.exception("the dashboard is not served")
     elif _is_a(server, "Nanny") or (_is_a(server, "Worker") and server.nanny is None):
         # A worker under a nanny is stopped by it, and must not outstay that.
         drain_on_sigterm(server)
@@ -768,3 +790,86 @@ def patient(stock: Any) -> Any:
                 self._patience *= 2
 
     return PatientRetireWorker
+
+
+# --- Dashboard ----------------------------------------------------------------------------------------------
+
+
+def serve_dashboard(scheduler: Any, place: str) -> DashboardServer:
+    """Serve the dashboard of `scheduler` at `place` over TLS, to those who show a certificate.
+
+    Args:
+        scheduler: A started Scheduler whose security has certificate, key and authority.
+        place: ``HOST:PORT``; no host: all addresses; port 0: any free one.
+
+    Raises:
+        ValueError: `place` is not of this form, or the scheduler has no certificate.
+        OSError: The port cannot be listened on.
+    """
+    host, _, port = place.rpartition(":")
+    if not port.isdecimal():
+        raise ValueError(f"CREWCALL_DASHBOARD_TLS is {place!r}, which is not HOST:PORT")
+    close_unless_local(scheduler.http_server)
+    context = scheduler.security.get_listen_args("scheduler").get("ssl_context")
+    if context is None:
+        raise ValueError("CREWCALL_DASHBOARD_TLS is set, but this scheduler has no certificate")
+    allow_local_pages(scheduler.http_application)
+    server = DashboardServer(scheduler.http_application, ssl_options=context)
+    server.listen(int(port), host.strip("[]"))
+    server.port = get_tcp_server_addresses(server)[0][1]
+    # Dask stops its services with the scheduler.
+    scheduler.services["crewcall-dashboard"] = server
+    logger.info("dashboard over TLS at port %d", server.port)
+    return server
+
+
+def close_unless_local(server: Any) -> None:
+    """Stop `server`, an HTTP server, if others than processes of this machine, or pod, could reach it."""
+    addresses = [address[0] for address in get_tcp_server_addresses(server)]
+    if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses):
+        logger.warning("the dashboard without TLS is closed: it listened beyond loopback")
+        server.stop()
+
+
+def allow_local_pages(application: Any) -> None:
+    """Let pages that a browser has from a local port speak to the web sockets of bokeh."""
+    for part in application.applications:
+        origins = getattr(part, "websocket_origins", None)
+        if isinstance(origins, set):
+            origins.update(("127.0.0.1:*", "localhost:*"))
+
+
+def role_in(certificate: Any) -> str | None:
+    """Return the role that `certificate`, as `ssl.SSLSocket.getpeercert` gives it, names; None: none."""
+    for kind, name in (certificate or {}).get("subjectAltName", ()):
+        if kind == "DNS" and name.endswith(ROLE_SUFFIX):
+            return name.partition(".")[0]
+    return None
+
+
+class DashboardServer(HTTPServer):
+    """Serves those whose certificate says that they may look, or says nothing of roles."""
+
+    port = 0
+
+    async def handle_stream(self, stream: Any, address: Any) -> None:
+        """Look at the certificate before the first request. Called for each connection."""
+        try:
+            await asyncio.wait_for(stream.wait_for_handshake(), HANDSHAKE)
+            certificate = stream.socket.getpeercert()
+        except Exception:
+            # Nobody with a certificate, a probe of the port, or somebody who went away.
+            stream.close()
+            return
+        role = role_in(certificate)
+        if role is not None and role not in VISITORS:
+            logger.warning("refused the dashboard to the certificate of a %s at %s", role, address[0])
+            await self._refuse(stream, f"a {role}'s certificate does not open the dashboard\n")
+            return
+        super().handle_stream(stream, address)
+
+    async def _refuse(self, stream: Any, text: str) -> None:
+        head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(stream.write((head + text).encode()), HANDSHAKE)
+        stream.close()

@@ -1,0 +1,202 @@
+//! The stage of the Kubernetes provider: real pods in a namespace of their own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use crewcall::{
+    engine::{Engine as _, dask::DaskEngine},
+    model::{
+        CallerContext, CallerEnvironment, ClusterKey, Incarnation, KubernetesContext, NodeId, NodeName, Slot,
+        TemplateHash,
+    },
+    provider::{
+        AnchorRequest, NodeRequest, Provider,
+        kubernetes::{ContextChoice, KubernetesProvider, resolve},
+    },
+    security::{CertificateRole, ClusterAuthority, Identity},
+    spec::{ComputeCluster, GroupName},
+};
+use jiff::Timestamp;
+
+use crate::stage::Stage;
+
+/// A namespace, which goes with the last installation in it.
+struct Namespace {
+    name: String,
+    kubeconfig: PathBuf,
+}
+
+/// One installation in a namespace.
+pub struct KubernetesStage {
+    namespace: Arc<Namespace>,
+    context: KubernetesContext,
+    state: tempfile::TempDir,
+    number: u32,
+}
+
+impl Namespace {
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        let program = std::env::var_os("CREWCALL_TEST_KUBECTL").unwrap_or_else(|| "kubectl".into());
+        let mut command = Command::new(program);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.name]).args(arguments);
+        let ran = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "kubectl {}: {said}", arguments.join(" "));
+        String::from_utf8(ran.stdout).unwrap()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let shown = self.kubectl(&["get", "pods,services,secrets,configmaps", "-o", "wide"]);
+            eprintln!("{shown}{}", self.kubectl(&["get", "events"]));
+        }
+        self.kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}
+
+fn document(cluster: &ClusterKey) -> ComputeCluster {
+    let image = std::env::var("CREWCALL_TEST_IMAGE");
+    let image = image.unwrap_or_else(|_| "ghcr.io/dask/dask:2026.8.0-py3.11".to_owned());
+    let value = serde_json::json!({
+        "apiVersion": "crewcall.dev/v1alpha1", "kind": "ComputeCluster",
+        "metadata": {"name": cluster.name},
+        "spec": {
+            "provider": {"kubernetes": {}},
+            "environment": {"image": image},
+            "workers": {"cpu": "20m", "memory": "256Mi"},
+        },
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no clock of its own")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+impl KubernetesStage {
+    fn new(namespace: Arc<Namespace>, number: u32) -> Self {
+        let kubeconfig = ("KUBECONFIG".to_owned(), namespace.kubeconfig.display().to_string());
+        let choice = ContextChoice { context: None, namespace: Some(namespace.name.parse().unwrap()) };
+        let context = resolve(&CallerEnvironment([kubeconfig].into()), Path::new("/"), &choice).unwrap();
+        Self { namespace, context, state: tempfile::tempdir().unwrap(), number }
+    }
+
+    fn node(cluster: &ClusterKey, group: GroupName, slot: u32) -> NodeId {
+        NodeId { cluster: cluster.name.clone(), group, slot: Slot(slot), incarnation: Incarnation(0) }
+    }
+
+    /// One identity for all: these tests are about pods.
+    fn identity(&self, cluster: &ClusterKey) -> Arc<Identity> {
+        let path = self.state.path().join(format!("{}.identity", cluster.uid));
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            return Arc::new(serde_json::from_str(&text).unwrap());
+        }
+        let authority =
+            ClusterAuthority::new(&cluster.uid, std::time::Duration::from_hours(1), now()).unwrap();
+        let identity = authority.issue(CertificateRole::Worker, &[]).unwrap();
+        std::fs::write(&path, serde_json::to_string(&identity).unwrap()).unwrap();
+        Arc::new(identity)
+    }
+
+    fn request(&self, cluster: &ClusterKey, id: NodeId, launch: crewcall::engine::Launch) -> NodeRequest {
+        let identity = Some(self.identity(cluster));
+        NodeRequest { id, template: TemplateHash::new("t1"), launch: Arc::new(launch), identity }
+    }
+
+    /// What selects the installation's objects.
+    fn own(&self) -> String {
+        let id = std::fs::read_to_string(self.state.path().join("installation")).unwrap_or_default();
+        format!("crewcall.dev/installation={}", id.trim())
+    }
+}
+
+#[async_trait]
+impl Stage for KubernetesStage {
+    fn set() -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let Some(kubeconfig) = std::env::var_os("CREWCALL_TEST_KUBECONFIG") else {
+            let why = "CREWCALL_TEST_KUBECONFIG names no Kubernetes cluster for tests";
+            assert!(std::env::var_os("CI").is_none(), "cannot be skipped: {why}");
+            eprintln!("SKIPPED: {why}");
+            return None;
+        };
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("crewcall-promise-{}-{number}", std::process::id());
+        let namespace = Namespace { name, kubeconfig: kubeconfig.into() };
+        namespace.kubectl(&["create", "namespace", &namespace.name]);
+        Some(Self::new(Arc::new(namespace), 0))
+    }
+
+    /// In the same namespace objects of the same name would be in the way.
+    fn neighbour(&self) -> Box<dyn Stage> {
+        let name = format!("{}-n{}", self.namespace.name, self.number);
+        let namespace = Namespace { name, kubeconfig: self.namespace.kubeconfig.clone() };
+        namespace.kubectl(&["create", "namespace", &namespace.name]);
+        Box::new(Self::new(Arc::new(namespace), self.number + 1))
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        let state = self.state.path().to_owned();
+        Arc::new(KubernetesProvider::new(self.context.clone(), state, now, None))
+    }
+
+    fn anchor(&self, cluster: &ClusterKey) -> AnchorRequest {
+        AnchorRequest {
+            cluster: cluster.clone(),
+            document: Arc::new(document(cluster)),
+            interpreter: None,
+            context: CallerContext::default(),
+            environment: CallerEnvironment::default(),
+        }
+    }
+
+    fn scheduler(&self, cluster: &ClusterKey) -> NodeRequest {
+        let id = Self::node(cluster, GroupName::scheduler(), 0);
+        let launch = DaskEngine::default().scheduler_launch(&document(cluster), &id);
+        self.request(cluster, id, launch)
+    }
+
+    fn worker(&self, cluster: &ClusterKey, slot: u32, scheduler: &str) -> NodeRequest {
+        let group = GroupName::workers();
+        let id = Self::node(cluster, group.clone(), slot);
+        let launch = DaskEngine::default().worker_launch(&document(cluster), &id, &group, scheduler);
+        self.request(cluster, id, launch)
+    }
+
+    async fn kill(&self, _: &ClusterKey, _: &str, worker: &NodeName) {
+        // With a shared process namespace Dask is not the first process of its pod.
+        let kill = "import os, glob, signal\n\
+                    for path in glob.glob('/proc/[0-9]*/cmdline'):\n\
+                    \x20   if b'dask_worker' in open(path, 'rb').read():\n\
+                    \x20       os.kill(int(path.split('/')[2]), signal.SIGKILL)";
+        self.namespace.kubectl(&["exec", worker.as_str(), "--", "python", "-c", kill]);
+    }
+
+    fn running(&self) -> usize {
+        let running = self.namespace.kubectl(&[
+            "get",
+            "pods",
+            "-l",
+            &self.own(),
+            "-o",
+            "jsonpath={range .items[*]}{.status.containerStatuses[0].state.running.startedAt}{'\\n'}{end}",
+        ]);
+        running.lines().filter(|line| !line.is_empty()).count()
+    }
+
+    fn remains(&self) -> Vec<String> {
+        let kinds = "pods,services,secrets,configmaps,networkpolicies";
+        let named = self.namespace.kubectl(&["get", kinds, "-l", &self.own(), "-o", "name"]);
+        named.lines().map(str::to_owned).collect()
+    }
+}
