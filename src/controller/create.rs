@@ -198,8 +198,14 @@ impl Fleet {
         let record = member.cell.record().await;
         let mut wanted = request.document.clone();
         // What was resolved for the cluster stands, unless the document now says otherwise.
-        if wanted.spec.environment.is_none() {
-            wanted.spec.environment.clone_from(&record.wanted.document.spec.environment);
+        let resolved = &record.wanted.document.spec.environment;
+        let stands = match (&wanted.spec.environment, resolved) {
+            (None, _) => true,
+            (Some(asked), Some(resolved)) => asked.is_filled_in_by(resolved),
+            (Some(_), None) => false,
+        };
+        if stands {
+            wanted.spec.environment.clone_from(resolved);
         }
         let edit = spec::compare(&record.wanted.document, &wanted);
         if !edit.fixed.is_empty() {

@@ -39,6 +39,28 @@ impl EnvironmentSpec {
     pub const IMAGE_PLACEHOLDERS: [&str; 2] = ["{dask}", "{python}"];
     /// The images of Dask's own project, by their versions.
     pub const DEFAULT_IMAGE: &str = "ghcr.io/dask/dask:{dask}-py{python}";
+
+    /// Whether the other is this one with something in the places of its braces, whoever's versions
+    /// they are: the same image, perhaps with its digest.
+    pub fn is_filled_in_by(&self, other: &Self) -> bool {
+        let (Self::Image(template), Self::Image(image)) = (self, other) else {
+            return false;
+        };
+        let image = image.split_once('@').map_or(image.as_str(), |(image, _)| image);
+        let places =
+            Self::IMAGE_PLACEHOLDERS.iter().fold(template.clone(), |text, place| text.replace(place, "{}"));
+        let mut parts = places.split("{}");
+        let Some(mut rest) = parts.next().and_then(|first| image.strip_prefix(first)) else {
+            return false;
+        };
+        for part in parts {
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let after = rest.get(end..).filter(|_| end > 0).and_then(|after| after.strip_prefix(part));
+            let Some(after) = after else { return false };
+            rest = after;
+        }
+        rest.is_empty()
+    }
 }
 
 impl ProviderKind {
@@ -152,6 +174,28 @@ mod tests {
         assert_eq!(limits(spec("ec2", "")), (Some(Duration::from_mins(20)), hours(24)));
         assert_eq!(limits(spec("ec2", "  idleTimeout: never\n  maxLifetime: never\n")), (None, None));
         assert_eq!(limits(spec("local", "  idleTimeout: 1h\n  maxLifetime: 2h\n")), (hours(1), hours(2)));
+    }
+
+    #[test]
+    fn an_image_with_places_is_filled_in_by_any_versions() {
+        let image = |text: &str| EnvironmentSpec::Image(text.to_owned());
+        let fills = |template: &str, other: &str| image(template).is_filled_in_by(&image(other));
+        let template = EnvironmentSpec::DEFAULT_IMAGE;
+        assert!(fills(template, "ghcr.io/dask/dask:2026.8.0-py3.11"));
+        assert!(fills(template, "ghcr.io/dask/dask:2026.8.0-py3.11@sha256:abc"));
+        assert!(
+            fills("r.io/a:{dask}", "r.io/a:1") && fills("r.io/py{python}:{dask}", "r.io/py3.11:2026.8.0")
+        );
+        for other in [
+            "ghcr.io/dask/dask:2026.8.0",
+            "ghcr.io/dask/dask:-py3.11",
+            "r.io/dask:2026.8.0-py3.11",
+            "ghcr.io/dask/dask:2026.8.0-py3.11-dev",
+        ] {
+            assert!(!fills(template, other), "{other}");
+        }
+        assert!(!fills("r.io/a:1", "r.io/a:2") && fills("r.io/a:1", "r.io/a:1@sha256:abc"));
+        assert!(!EnvironmentSpec::Packages(Vec::new()).is_filled_in_by(&image("a")));
     }
 
     #[test]

@@ -81,6 +81,24 @@ fn wide_maps_are_refused_wherever_they_stand() {
     ] {
         refused_soon(&format!("{spec}{place}{}", wide(indent, "key-", value, 24_000)));
     }
+    let pods = format!("{HEAD}spec:\n  provider:\n    kubernetes:\n      pods:\n");
+    let list = |key: &str, item: &str| format!("        {key}: [{}]\n", format!("{item}, ").repeat(8_000));
+    let named = |key: &str| {
+        let items = lines(4_500, |index| format!("          - {{name: n{index}, x: {{}}}}"));
+        format!("        {key}:\n{items}")
+    };
+    for lists in [
+        list("tolerations", "{key: a}"),
+        list("imagePullSecrets", "{name: A}"),
+        named("volumes"),
+        named("volumeMounts"),
+        format!("        podSpec:\n{}", named("  containers").replace("\n", "\n  ")),
+    ] {
+        let own = format!("  workers:\n    kubernetes:\n{lists}");
+        let (_, shown) = refused_soon(&format!("{pods}{lists}{own}"));
+        assert!(shown.contains("too many"), "{shown}");
+    }
+    refused_soon(&format!("{pods}        affinity:\n{}", wide("          ", "key-", "1", 24_000)));
     refused_soon(&format!("{spec}  environment: {{packages: [{}]}}\n", "\"\", ".repeat(24_000)));
     refused_soon(&format!("{spec}  env: {{{}}}\n", "A: 1, ".repeat(24_000)));
 }

@@ -14,7 +14,7 @@ pub enum ImageError {
         flaw: &'static str,
     },
     /// The caller's Python has no Dask, or is not known.
-    #[error("which image matches is not known: the Python that is active has no {package}")]
+    #[error("which image matches is not known: {}", if *package == "python" { "no Python is active" } else { "the Python that is active has no Dask" })]
     NoVersion {
         /// What it has not.
         package: &'static str,
@@ -28,12 +28,10 @@ pub enum ImageError {
         version: String,
     },
     /// The registry does not have it.
-    #[error("the registry has no image {wanted}{}", there_are(repository, nearest))]
+    #[error("the registry has no image {wanted}{}", there_are(wanted, nearest))]
     NotFound {
         /// What was looked for.
-        wanted: ImageReference,
-        /// Where it was looked for.
-        repository: String,
+        wanted: Box<ImageReference>,
         /// Tags that come near, the nearest first.
         nearest: Vec<String>,
     },
@@ -52,9 +50,10 @@ impl ImageError {
             Self::Unreleased { .. } => {
                 "build an image with what your client has, and name it below `spec`: `environment: {image: ...}`".to_owned()
             }
-            Self::NotFound { nearest, repository, .. } => match nearest.first() {
+            Self::NotFound { nearest, wanted } => match nearest.first() {
                 Some(tag) => format!(
-                    "install the versions of one of them for your client, or name one below `spec`: `environment: {{image: \"{repository}:{tag}\"}}`"
+                    "install the versions of one of them for your client, or name one below `spec`: `environment: {{image: \"{}:{tag}\"}}`",
+                    wanted.name()
                 ),
                 None => "name an image that there is below `spec`: `environment: {image: ...}`".to_owned(),
             },
@@ -62,9 +61,9 @@ impl ImageError {
     }
 }
 
-fn there_are(repository: &str, nearest: &[String]) -> String {
+fn there_are(wanted: &ImageReference, nearest: &[String]) -> String {
     if nearest.is_empty() {
-        return format!(", and none like it in {repository}");
+        return format!(", and none like it in {}", wanted.name());
     }
     format!("; near it are the tags {}", nearest.join(", "))
 }

@@ -1,6 +1,11 @@
 //! Names of images, as the tools around containers have them.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr,
+};
+
+use sha2::{Digest as _, Sha256};
 
 use super::ImageError;
 
@@ -43,6 +48,16 @@ impl ImageReference {
 }
 
 impl Digest {
+    /// The digest of a manifest.
+    pub fn of(manifest: &[u8]) -> Self {
+        let hash = Sha256::digest(manifest);
+        Self(hash.iter().fold("sha256:".to_owned(), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
+    }
+
     /// The digest as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -89,7 +89,7 @@ impl ImageTemplate {
             Ok(versions) if self.has_places() => nearest(pattern, &versions, tags),
             _ => Vec::new(),
         };
-        ImageError::NotFound { repository: wanted.name(), wanted, nearest }
+        ImageError::NotFound { wanted: Box::new(wanted), nearest }
     }
 
     fn fill(&self, versions: &Versions) -> Result<ImageReference, ImageError> {
@@ -104,10 +104,10 @@ impl Versions {
             let is_release = version.split('.').all(|part| {
                 !part.is_empty() && part.len() < 10 && part.bytes().all(|byte| byte.is_ascii_digit())
             });
-            match is_release {
-                true => Ok(version.to_owned()),
-                false => Err(ImageError::Unreleased { package, version: version.chars().take(40).collect() }),
+            if is_release {
+                return Ok(version.to_owned());
             }
+            Err(ImageError::Unreleased { package, version: version.chars().take(40).collect() })
         };
         let python = released("python")?;
         let minor = python.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
@@ -170,7 +170,7 @@ mod tests {
         let error = template.image(&caller("3.11.7", None)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "which image matches is not known: the Python that is active has no dask"
+            "which image matches is not known: the Python that is active has no Dask"
         );
         let error = template.image(&caller("3.11.7", Some("2026.8.0+12.gabc"))).unwrap_err();
         assert_eq!(error.to_string(), "no image matches dask 2026.8.0+12.gabc, which is no release");

@@ -50,17 +50,14 @@ fn parameters(text: &str) -> BTreeMap<String, String> {
     let mut rest = text;
     while let Some((key, after)) = rest.split_once('=') {
         let key = key.trim_matches([' ', ',', '\t']).to_ascii_lowercase();
-        let value = match after.strip_prefix('"') {
-            Some(quoted) => {
-                let Some((value, after)) = quoted.split_once('"') else { return found };
-                rest = after;
-                value
-            }
-            None => {
-                let (value, after) = after.split_once(',').unwrap_or((after, ""));
-                rest = after;
-                value.trim()
-            }
+        let value = if let Some(quoted) = after.strip_prefix('"') {
+            let Some((value, after)) = quoted.split_once('"') else { return found };
+            rest = after;
+            value
+        } else {
+            let (value, after) = after.split_once(',').unwrap_or((after, ""));
+            rest = after;
+            value.trim()
         };
         found.insert(key, value.to_owned());
     }

@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, sync::Arc};
 use hyper::{HeaderMap, Method, StatusCode, Uri, header, header::HeaderValue};
 use rustls::ClientConfig;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use super::{
@@ -75,12 +74,7 @@ impl RegistryClient {
         let answer = self.ask(image, &mut ask).await?;
         match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => {
-                let hexadecimal: String =
-                    Sha256::digest(&answer.body).iter().map(|byte| format!("{byte:02x}")).collect();
-                let digest = format!("sha256:{hexadecimal}").parse();
-                digest.map(Some).map_err(|_| ask.unexpected("no digest"))
-            }
+            status if status.is_success() => Ok(Some(Digest::of(&answer.body))),
             _ => Err(refused(image, &ask, &answer)),
         }
     }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use futures_util::AsyncBufRead;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, LogParams, Preconditions},
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{error, names::FIELD_MANAGER};
 use crate::{
     model::{ErrorKind, KubernetesContext},
-    provider::ProviderError,
+    provider::{ProviderError, images::DockerConfig},
 };
 
 /// How long a call may take, retries of a busy server included.
@@ -254,6 +254,15 @@ impl KubernetesClient {
         let parameters = ListParams::default().labels(selector);
         let listed: Listed = self.request(call, request.list_metadata(&parameters)).await?;
         Ok(listed.items.into_iter().flatten().map(|item| item.metadata).collect())
+    }
+
+    /// The logins for registries that a Secret holds; `None` when it is not there, or holds something else.
+    pub async fn logins(&self, secret: &str) -> Result<Option<DockerConfig>, ProviderError> {
+        let call = self.call(Verb::Get, Resource::Secrets, Some(secret));
+        let api = self.api::<Secret>();
+        let found = self.bounded(call, api.get_opt(secret)).await?;
+        let data = found.and_then(|found| found.data?.remove(".dockerconfigjson"));
+        Ok(data.and_then(|data| DockerConfig::parse(&String::from_utf8(data.0).ok()?).ok()))
     }
 
     /// The pods that a selector finds.

@@ -14,7 +14,7 @@ use crate::{
         Caller, ProviderError,
         images::{self, RegistryClient, RegistryOptions, ResolveError},
     },
-    spec::{ComputeCluster, EnvironmentSpec},
+    spec::{ComputeCluster, EnvironmentSpec, GroupName},
 };
 
 /// All that a cluster's life takes.
@@ -103,6 +103,7 @@ pub fn taken(context: &KubernetesContext, resource: Resource, name: &str, found:
 
 /// The image that nodes run, where it depends on the caller's versions or the document names none.
 pub async fn resolve_image(
+    client: &KubernetesClient,
     cluster: &ComputeCluster,
     caller: &Caller,
     progress: &(dyn Fn(String) + Send + Sync),
@@ -123,7 +124,12 @@ pub async fn resolve_image(
     }
     progress(format!("looking for the image {template}"));
     let versions = caller.context.interpreter.as_ref().map(|interpreter| interpreter.versions.clone());
-    let options = RegistryOptions::of_caller(&caller.environment).await.map_err(ResolveError::from)?;
+    let mut options = RegistryOptions::of_caller(&caller.environment).await.map_err(ResolveError::from)?;
+    for secret in cluster.spec.pod_template(&GroupName::scheduler()).image_pull_secrets {
+        if let Some(logins) = client.logins(&secret.name).await? {
+            options = options.with_logins(logins);
+        }
+    }
     let registry = RegistryClient::new(options);
     let pinned = images::resolve(&versions.unwrap_or_default(), &template, &registry).await?;
     Ok(Some(EnvironmentSpec::Image(pinned.to_string())))

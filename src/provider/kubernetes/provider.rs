@@ -406,7 +406,7 @@ impl Provider for KubernetesProvider {
         let (client, _) = self.shared.connection.client().await?;
         prepare::check_rights(&client).await?;
         prepare::check_namespace(&client, cluster, &self.installation()?).await?;
-        let cluster_environment = prepare::resolve_image(cluster, caller, progress).await?;
+        let cluster_environment = prepare::resolve_image(&client, cluster, caller, progress).await?;
         Ok(Prepared { cluster_environment, interpreter: None })
     }
 

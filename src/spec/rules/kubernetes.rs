@@ -16,15 +16,18 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
     let spec = &cluster.spec;
     let base_path = FieldPath::of("spec.provider.kubernetes");
     let none = PodTemplate::default();
-    let base = pods::Base { path: base_path.key("pods"), template: &none };
-    let base = match spec.kubernetes() {
-        None => None,
-        Some(kubernetes) => {
-            service(&base_path, kubernetes, found);
-            pods::check(&base.path, &kubernetes.pods, &base, found);
-            Some(pods::Base { template: &kubernetes.pods, ..base })
-        }
-    };
+    let base = spec.kubernetes().map(|kubernetes| {
+        service(&base_path, kubernetes, found);
+        let pods = &kubernetes.pods;
+        let base = pods::Base { path: base_path.key("pods"), template: pods, fits: pods::fits(pods) };
+        pods::check(
+            &base.path,
+            pods,
+            &pods::Base { template: &none, path: base.path.clone(), fits: true },
+            found,
+        );
+        base
+    });
     let own = FieldPath::of("spec");
     let mut role = |path: &FieldPath, template: &PodTemplate| match &base {
         Some(base) => pods::check(&path.key("kubernetes"), template, base, found),

@@ -22,6 +22,32 @@ const OWN_LABELS: [&str; 3] =
 pub(super) struct Base<'t> {
     pub(super) path: FieldPath,
     pub(super) template: &'t PodTemplate,
+    /// Whether it is small enough to be merged.
+    pub(super) fits: bool,
+}
+
+/// Whether all limits are kept. What has more is not looked at as a whole: that would take too long.
+pub(super) fn fits(template: &PodTemplate) -> bool {
+    let lists = [
+        (template.tolerations.len(), limits::TOLERATIONS),
+        (template.image_pull_secrets.len(), limits::PULL_SECRETS),
+        (template.volumes.len(), limits::VOLUMES),
+        (template.volume_mounts.len(), limits::VOLUME_MOUNTS),
+    ];
+    let pieces = [
+        &template.affinity,
+        &template.security_context,
+        &template.container_security_context,
+        &template.pod_spec,
+    ];
+    let pieces = pieces.into_iter().chain(&template.volumes).chain(&template.volume_mounts);
+    lists.iter().all(|(count, most)| count <= most)
+        && pieces.into_iter().all(|piece| size(piece) <= limits::FRAGMENT_BYTES)
+}
+
+/// Bytes of a piece, as JSON.
+fn size(piece: &Fragment) -> usize {
+    serde_json::to_string(piece).map_or(usize::MAX, |text| text.len())
 }
 
 /// Checks a template that goes over the base.
@@ -63,15 +89,22 @@ pub(super) fn check(path: &FieldPath, template: &PodTemplate, base: &Base<'_>, f
         fragment(&path.key(key), piece, found);
     }
     resources(&path.key("resources"), template, base, found);
-    let whole = template.over(base.template);
     volumes(&path.key("volumes"), &template.volumes, found);
+    if !base.fits || !fits(template) {
+        at_most(
+            &path.key("volumeMounts"),
+            template.volume_mounts.len(),
+            limits::VOLUME_MOUNTS,
+            "mounts",
+            found,
+        );
+        return;
+    }
+    let whole = template.over(base.template);
     let known = Known { names: volume_names(&whole), rests_on: vec![path.key("volumes"), base.path.clone()] };
     let mounts = path.key("volumeMounts");
-    if at_most(&mounts, template.volume_mounts.len(), limits::VOLUME_MOUNTS, "mounts", found) {
-        for (index, mount) in template.volume_mounts.iter().enumerate() {
-            fragment(&mounts.index(index), mount, found);
-            volume_mount(&mounts.index(index), &|key| mount.get(key), &known, found);
-        }
+    for (index, mount) in template.volume_mounts.iter().enumerate() {
+        volume_mount(&mounts.index(index), &|key| mount.get(key), &known, found);
     }
     pod_spec::check(&path.key("podSpec"), &template.pod_spec, &known, found);
 }
@@ -161,7 +194,7 @@ fn fragment(path: &FieldPath, piece: &Fragment, found: &mut Vec<Problem>) {
     if !at_most(path, piece.len(), limits::FRAGMENT, "keys", found) {
         return;
     }
-    let bytes = serde_json::to_string(piece).map_or(usize::MAX, |text| text.len());
+    let bytes = size(piece);
     if bytes > limits::FRAGMENT_BYTES {
         let most = limits::FRAGMENT_BYTES;
         found.push(
