@@ -275,7 +275,9 @@ impl Reconciler {
 
     /// Asks each scheduler once what is installed there, if that is not known from before.
     async fn ask_software(&mut self, record: &ClusterRecord, engine: &EngineView) {
-        let Some(watch) = self.watch.as_ref().filter(|_| matches!(engine, EngineView::Seen(_))) else { return };
+        let Some(watch) = self.watch.as_ref().filter(|_| matches!(engine, EngineView::Seen(_))) else {
+            return;
+        };
         let known = self.software.as_ref().is_some_and(|(node, _)| node == watch.node());
         if known || record.wanted.interpreter.is_some() {
             return;
