@@ -130,6 +130,5 @@ mod tests {
         assert_eq!(exit(&["delete", "demo", "--all"]), Exit::Usage);
         assert_eq!(exit(&["run", "demo"]), Exit::Usage);
         assert_eq!(exit(&["--context", "kube:prod", "list"]), Exit::Usage);
-        assert_eq!(exit(&["-n", "team", "list"]), Exit::Usage);
     }
 }

@@ -176,8 +176,9 @@ impl Stage for KubernetesStage {
         // With a shared process namespace Dask is not the first process of its pod.
         let kill = "import os, glob, signal\n\
                     for path in glob.glob('/proc/[0-9]*/cmdline'):\n\
-                    \x20   if b'dask_worker' in open(path, 'rb').read():\n\
-                    \x20       os.kill(int(path.split('/')[2]), signal.SIGKILL)";
+                    \x20   pid = int(path.split('/')[2])\n\
+                    \x20   if pid != os.getpid() and b'dask_worker' in open(path, 'rb').read():\n\
+                    \x20       os.kill(pid, signal.SIGKILL)";
         self.namespace.kubectl(&["exec", worker.as_str(), "--", "python", "-c", kill]);
     }
 
