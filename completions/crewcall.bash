@@ -933,7 +933,7 @@ _crewcall() {
             return 0
             ;;
         crewcall__subcmd__schema)
-            opts="-n -q -v -h --context --namespace --color --quiet --verbose --help"
+            opts="-n -q -v -h --crd --context --namespace --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

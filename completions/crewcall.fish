@@ -222,6 +222,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -s n -l namesp
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
 never\t'Never'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -l crd -d 'Print the custom resource definition for Kubernetes instead, as YAML for `kubectl apply -f -`'
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -92,7 +92,7 @@ fn wide_maps_are_refused_wherever_they_stand() {
         list("imagePullSecrets", "{name: A}"),
         named("volumes"),
         named("volumeMounts"),
-        format!("        podSpec:\n{}", named("  containers").replace("\n", "\n  ")),
+        format!("        podSpec:\n{}", named("  containers").replace('\n', "\n  ")),
     ] {
         let own = format!("  workers:\n    kubernetes:\n{lists}");
         let (_, shown) = refused_soon(&format!("{pods}{lists}{own}"));

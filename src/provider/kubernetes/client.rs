@@ -6,7 +6,7 @@ use futures_util::AsyncBufRead;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, Client,
-    api::{DeleteParams, ListParams, LogParams, Preconditions},
+    api::{DeleteParams, GetParams, ListParams, LogParams, Preconditions},
     core::{ObjectMeta, Request},
 };
 use serde::de::DeserializeOwned;
@@ -238,7 +238,7 @@ impl KubernetesClient {
         let call = self.call(Verb::Get, resource, Some(name));
         let request = Request::new(resource.path(self.namespace()));
         let found: Result<MetadataOnly, _> =
-            self.request(call, request.get_metadata(name, &Default::default())).await;
+            self.request(call, request.get_metadata(name, &GetParams::default())).await;
         absent_is_none(found.map(|found| found.metadata))
     }
 

@@ -143,7 +143,7 @@ pub async fn configuration(context: &KubernetesContext) -> Result<Config, Provid
         let config = Config::incluster().map_err(|error| {
             ProviderError::new(ErrorKind::Auth, format!("no access to {}: {error}", whom(context)))
         })?;
-        return same_server(config.cluster_url.to_string(), context).map(|()| config);
+        return same_server(&config.cluster_url.to_string(), context).map(|()| config);
     }
     let missing = context.kubeconfig.iter().find(|path| !path.exists());
     if let Some(path) = missing {
@@ -157,11 +157,11 @@ pub async fn configuration(context: &KubernetesContext) -> Result<Config, Provid
     let config = Config::from_custom_kubeconfig(all, &options).await.map_err(|error| {
         ProviderError::new(ErrorKind::Auth, format!("cannot use {}: {error}", context.described()))
     })?;
-    same_server(config.cluster_url.to_string(), context).map(|()| config)
+    same_server(&config.cluster_url.to_string(), context).map(|()| config)
 }
 
-fn same_server(found: String, context: &KubernetesContext) -> Result<(), ProviderError> {
-    let found = trimmed(&found);
+fn same_server(found: &str, context: &KubernetesContext) -> Result<(), ProviderError> {
+    let found = trimmed(found);
     if found == trimmed(&context.server) {
         return Ok(());
     }

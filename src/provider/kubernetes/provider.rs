@@ -457,7 +457,7 @@ impl Provider for KubernetesProvider {
             namespace: &self.context().namespace,
             anchor: Some(&anchor),
         };
-        sight.parts(of, &request.nodes).await?;
+        Box::pin(sight.parts(of, &request.nodes)).await?;
         let launch = async |node: &NodeRequest| (node.id.name(), sight.launch(of, node).await);
         let calls: Vec<_> = request.nodes.iter().map(launch).collect();
         let launched: Vec<_> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
