@@ -139,7 +139,6 @@ pub(super) fn fragment(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": limits::FRAGMENT,
-        "additionalProperties": true,
         "x-kubernetes-preserve-unknown-fields": true,
     })
 }
@@ -165,7 +164,6 @@ fn fragments(most: usize, required: &[&str]) -> Schema {
             "maxProperties": limits::FRAGMENT,
             "required": required,
             "properties": texts,
-            "additionalProperties": true,
             "x-kubernetes-preserve-unknown-fields": true,
         },
     })
