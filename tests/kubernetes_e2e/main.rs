@@ -4,7 +4,7 @@
 //! Dask and `CREWCALL_TEST_PYTHON` a Python with the same Dask, which reaches the pods. Every test has a
 //! namespace of its own, and ends with nothing left in it.
 #![cfg(feature = "kubernetes")]
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests are tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 #[path = "../local_e2e/harness.rs"]
 #[expect(dead_code, reason = "other tests need more of it")]

@@ -120,8 +120,8 @@ mod tests {
         DockerConfig::parse(text).unwrap()
     }
 
-    fn basic(pair: &str) -> Option<Login> {
-        Some(Login::Basic(STANDARD.encode(pair)))
+    fn basic(pair: &str) -> Login {
+        Login::Basic(STANDARD.encode(pair))
     }
 
     #[test]
@@ -135,11 +135,11 @@ mod tests {
             }}}}"#,
             STANDARD.encode("hub:secret")
         ));
-        assert_eq!(config.login("docker.io", "daskdev/dask"), basic("hub:secret"));
-        assert_eq!(config.login("ghcr.io", "dask/dask"), basic("all:p:w"));
-        assert_eq!(config.login("ghcr.io", "team/dask"), basic("team:x"));
-        assert_eq!(config.login("ghcr.io", "teams/dask"), basic("all:p:w"));
-        assert_eq!(config.login("localhost:5000", "a"), basic("me:"));
+        assert_eq!(config.login("docker.io", "daskdev/dask"), Some(basic("hub:secret")));
+        assert_eq!(config.login("ghcr.io", "dask/dask"), Some(basic("all:p:w")));
+        assert_eq!(config.login("ghcr.io", "team/dask"), Some(basic("team:x")));
+        assert_eq!(config.login("ghcr.io", "teams/dask"), Some(basic("all:p:w")));
+        assert_eq!(config.login("localhost:5000", "a"), Some(basic("me:")));
         assert_eq!(config.login("localhost", "a"), None);
         assert_eq!(config.login("ghcr.io.example", "a"), None);
     }

@@ -205,7 +205,7 @@ async fn a_login_is_shown_only_to_who_asks_for_it() {
     assert_eq!(seen.lock().unwrap().iter().filter(|line| shown(line)).count(), 1);
     let (address, seen) = registry(Manner::Open).await;
     asked(address, options(address), "2026.8.0").await.unwrap();
-    assert!(!seen.lock().unwrap().iter().any(|line| shown(line)));
+    assert!(!seen.lock().unwrap().iter().any(shown));
 }
 
 #[tokio::test]

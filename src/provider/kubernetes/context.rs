@@ -184,11 +184,11 @@ mod tests {
         contexts:\n- {name: one, context: {cluster: a, user: u, namespace: team}}\n\
         - {name: two, context: {cluster: b, user: u}}\n";
 
-    fn resolved(choice: ContextChoice) -> Result<KubernetesContext, ProviderError> {
+    fn resolved(choice: &ContextChoice) -> Result<KubernetesContext, ProviderError> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config"), FILE).unwrap();
         let environment = CallerEnvironment([("KUBECONFIG".to_owned(), "missing:config".to_owned())].into());
-        let found = resolve(&environment, folder.path(), &choice);
+        let found = resolve(&environment, folder.path(), choice);
         if let Ok(found) = &found {
             assert_eq!(found.kubeconfig, [folder.path().join("config")]);
         }
@@ -197,20 +197,20 @@ mod tests {
 
     #[test]
     fn the_current_context_and_its_namespace_are_meant_unless_others_are_named() {
-        let plain = resolved(ContextChoice::default()).unwrap();
+        let plain = resolved(&ContextChoice::default()).unwrap();
         assert_eq!(
             (plain.context.as_str(), plain.namespace.as_str(), plain.server.as_str()),
             ("one", "team", "https://a:6443")
         );
-        let two = resolved(ContextChoice { context: Some("two".into()), namespace: None }).unwrap();
+        let two = resolved(&ContextChoice { context: Some("two".into()), namespace: None }).unwrap();
         assert_eq!((two.namespace.as_str(), two.server.as_str()), ("default", "https://b"));
         let named = ContextChoice { context: None, namespace: Some("mine".parse().unwrap()) };
-        assert_eq!(resolved(named).unwrap().namespace.as_str(), "mine");
+        assert_eq!(resolved(&named).unwrap().namespace.as_str(), "mine");
     }
 
     #[test]
     fn a_context_that_is_not_there_is_answered_with_those_that_are() {
-        let error = resolved(ContextChoice { context: Some("three".into()), namespace: None }).unwrap_err();
+        let error = resolved(&ContextChoice { context: Some("three".into()), namespace: None }).unwrap_err();
         assert!(error.message.contains("no context named three"), "{error}");
         assert_eq!(error.hint.as_deref(), Some("there are: one, two"));
     }

@@ -48,7 +48,7 @@ impl Scene {
         }
     }
 
-    fn node(&self, group: GroupName) -> NodeRequest {
+    fn node(&self, group: &GroupName) -> NodeRequest {
         let id = NodeId {
             cluster: self.cluster.name.clone(),
             group: group.clone(),
@@ -59,7 +59,7 @@ impl Scene {
         let launch = match id.role() {
             Role::Scheduler => engine.scheduler_launch(&self.document, &id),
             Role::Worker => {
-                engine.worker_launch(&self.document, &id, &group, "tls://demo-scheduler.ns.svc:8786")
+                engine.worker_launch(&self.document, &id, group, "tls://demo-scheduler.ns.svc:8786")
             }
         };
         NodeRequest { id, template: TemplateHash::new("0123"), launch: Arc::new(launch), identity: None }
@@ -79,8 +79,8 @@ fn is_known<T: serde::de::DeserializeOwned + serde::Serialize>(value: &Value) {
 #[test]
 fn pods_of_a_plain_document() {
     let (scene, namespace) = (Scene::new(PLAIN), "ns".parse().unwrap());
-    let scheduler = pod(scene.of(&namespace), &scene.node(GroupName::scheduler()));
-    let worker = pod(scene.of(&namespace), &scene.node(GroupName::workers()));
+    let scheduler = pod(scene.of(&namespace), &scene.node(&GroupName::scheduler()));
+    let worker = pod(scene.of(&namespace), &scene.node(&GroupName::workers()));
     is_known::<Pod>(&scheduler);
     is_known::<Pod>(&worker);
     insta::assert_snapshot!("scheduler", yaml(&scheduler));
@@ -94,7 +94,7 @@ fn a_pod_has_the_limits_the_secrets_and_the_deadline_of_its_document() {
          secretEnv: {TOKEN: MY_TOKEN}\n  workers: {cpu: 500m, memory: 1GiB, env: {A: 'x$(y)'}}\n",
     );
     let namespace = "ns".parse().unwrap();
-    let pod = pod(scene.of(&namespace), &scene.node(GroupName::workers()));
+    let pod = pod(scene.of(&namespace), &scene.node(&GroupName::workers()));
     is_known::<Pod>(&pod);
     let at = |path: &str| pod.pointer(path).unwrap().clone();
     assert_eq!(at("/spec/activeDeadlineSeconds"), 7200);
