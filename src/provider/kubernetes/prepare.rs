@@ -18,13 +18,15 @@ use crate::{
 };
 
 /// All that a cluster's life takes.
-pub const NEEDED: [(Verb, Resource); 23] = [
+pub const NEEDED: [(Verb, Resource); 24] = [
     (Verb::Create, Resource::Pods),
     (Verb::List, Resource::Pods),
     (Verb::Watch, Resource::Pods),
     (Verb::Delete, Resource::Pods),
     (Verb::Get, Resource::PodLogs),
+    // The web sockets of a forwarder begin with a GET.
     (Verb::Create, Resource::PodForwards),
+    (Verb::Get, Resource::PodForwards),
     (Verb::Create, Resource::ConfigMaps),
     (Verb::Get, Resource::ConfigMaps),
     (Verb::List, Resource::ConfigMaps),
