@@ -47,7 +47,7 @@ fn a_quota_that_is_used_up_is_said_and_waited_for() {
         assert!(matches!(outcome.code, Some(6 | 8)), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("exceeded quota"), "{}", outcome.stderr);
         world.kubectl(&["delete", "quota", "few"]);
-        world.home.ok(&["create", "-f", world.usual("demo", 2).to_str().unwrap()]);
+        world.home.until_condition("demo", "WorkersReady", "True");
     });
 }
 
@@ -55,7 +55,7 @@ fn a_quota_that_is_used_up_is_said_and_waited_for() {
 const RIGHTS: [(&str, &str); 5] = [
     ("pods", "create,list,watch,delete"),
     ("pods/log", "get"),
-    ("pods/portforward", "create"),
+    ("pods/portforward", "create,get"),
     ("configmaps", "create,get,list,watch,delete"),
     ("secrets,services,networkpolicies.networking.k8s.io", "create,get,list,delete"),
 ];

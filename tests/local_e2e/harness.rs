@@ -266,6 +266,7 @@ impl Home {
                     "store.lock",
                     "clusters",
                     "clusters/.since",
+                    "forwarders",
                     "hosts",
                     "installation",
                     "machine-id",
