@@ -17,7 +17,7 @@ pub struct ForwardRequest {
     pub api: ApiTarget,
     /// The label selector that finds the scheduler's pods, and no others.
     pub scheduler: String,
-    /// The `ConfigMap` with which the forwarder ends. It carries [`CLUSTER_UID_LABEL`].
+    /// The `ConfigMap` with which the forwarder ends. It carries the label `crewcall.dev/cluster-uid`.
     pub anchor: String,
     /// The port of the scheduler in its pod.
     pub comm_port: u16,

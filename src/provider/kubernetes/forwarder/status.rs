@@ -23,7 +23,7 @@ pub struct ForwarderStatus {
     pub problem: Option<Problem>,
     /// Connections to the scheduler now; a client has several.
     pub connections: usize,
-    /// The last connections that were cut, oldest first; at most [`KEPT_CUTS`].
+    /// The last connections that were cut, oldest first; only so many.
     pub cuts: Vec<Cut>,
 }
 
