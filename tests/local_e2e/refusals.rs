@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     disk::TinyDisk,
-    harness::{Home, run, skipped, with_home},
+    harness::{Home, run, skipped, until, with_home},
     reading::redacted,
 };
 
@@ -82,8 +82,8 @@ fn a_document_that_cannot_be_is_refused_before_anything_is_started() {
         let little = "workers: {replicas: 1, memory: 64MiB}";
         insta::assert_snapshot!("too_little_memory", refused(home, 3, create(home, little)));
         let elsewhere = "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {name: demo}\n\
-                         spec:\n  provider: {kubernetes: {}}\n";
-        let document = home.write("kubernetes.yaml", elsewhere);
+                         spec:\n  provider: {ec2: {}}\n";
+        let document = home.write("ec2.yaml", elsewhere);
         let command = home.crewcall(&["create", "-f", document.to_str().unwrap()]);
         insta::assert_snapshot!("other_provider", refused(home, 5, command));
     });
@@ -179,6 +179,7 @@ fn a_disk_that_fills_up_under_a_controller_refuses_what_is_new_and_keeps_what_ru
         let state = home.path("state");
         let Some(_disk) = TinyDisk::mount(&state, "256k") else { return };
         home.create("demo", ONE);
+        until("the spare is there", || (home.hosts().len() == 2).then_some(()));
         let _full = fs::write(state.join("filler"), vec![0; 1 << 20]);
         let document = home.document("second", ONE);
         let outcome = home.run(&["create", "-f", document.to_str().unwrap()]);

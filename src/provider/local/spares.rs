@@ -165,7 +165,10 @@ impl Spares {
             machine: self.machine.clone(),
             boot: self.boot.clone(),
         };
-        let socket = client::start_host(&self.program, &arguments, &start).await?;
+        let socket = client::start_host(&self.program, &arguments, &start).await.map_err(|error| {
+            let known = error.hint.is_some();
+            if known { error } else { error.with_hint("mend that, and run the command again") }
+        })?;
         let (client, _) = HostClient::connect(&socket).await?;
         Ok(Spare { client, id, kept_until })
     }
