@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -43,13 +43,17 @@ pub struct KubernetesStage {
 
 impl Namespace {
     fn kubectl(&self, arguments: &[&str]) -> String {
-        let program = std::env::var_os("CREWCALL_TEST_KUBECTL").unwrap_or_else(|| "kubectl".into());
-        let mut command = Command::new(program);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.name]).args(arguments);
-        let ran = command.output().unwrap();
+        let ran = self.run_kubectl(arguments);
         let said = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "kubectl {}: {said}", arguments.join(" "));
         String::from_utf8(ran.stdout).unwrap()
+    }
+
+    fn run_kubectl(&self, arguments: &[&str]) -> Output {
+        let program = std::env::var_os("CREWCALL_TEST_KUBECTL").unwrap_or_else(|| "kubectl".into());
+        let mut command = Command::new(program);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.name]).args(arguments);
+        command.output().unwrap()
     }
 }
 
@@ -179,7 +183,10 @@ impl Stage for KubernetesStage {
                     \x20   pid = int(path.split('/')[2])\n\
                     \x20   if pid != os.getpid() and b'dask_worker' in open(path, 'rb').read():\n\
                     \x20       os.kill(pid, signal.SIGKILL)";
-        self.namespace.kubectl(&["exec", worker.as_str(), "--", "python", "-c", kill]);
+        let ran = self.namespace.run_kubectl(&["exec", worker.as_str(), "--", "python", "-c", kill]);
+        // The session may be killed with the container before it has ended.
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(matches!(ran.status.code(), Some(0 | 137)), "the worker cannot be killed: {said}");
     }
 
     fn running(&self) -> usize {
