@@ -67,8 +67,11 @@ def processes_with(owner: int) -> list[str]:
 
 
 INTERRUPTED = """
+    import signal
     import sys
     from crewcall import Cluster
+    # Whoever runs the tests in the background may have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Its worker never becomes ready.
     never = {"dask": {"workerPreload": ["import time; time.sleep(600)"]}}
     print("starting", flush=True)
