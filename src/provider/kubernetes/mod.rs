@@ -13,9 +13,11 @@ mod installation;
 mod logs;
 mod managed;
 mod names;
+mod objects;
 mod observe;
 mod prepare;
 mod provider;
+mod sight;
 mod watch;
 mod way;
 
