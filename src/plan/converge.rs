@@ -159,7 +159,7 @@ impl Planner<'_> {
             self.announce_restart(id);
         }
         let (since, template, incarnation) = (self.now(), node.template.clone(), id.incarnation);
-        let entry = SlotEntry { incarnation, stage, since, template, unseen_since: None };
+        let entry = SlotEntry { incarnation, stage, since, template, unseen_since: None, machine: None };
         self.ledger.groups.entry(id.group.clone()).or_default().slots.insert(id.slot, entry);
     }
 
@@ -231,14 +231,17 @@ impl Planner<'_> {
         let used = self.entry(group, slot).map(|entry| entry.incarnation);
         let cluster = self.situation.record.name().clone();
         let incarnation = used.map_or(Incarnation(0), Incarnation::next);
-        let mut id = NodeId { cluster, group: group.clone(), slot, incarnation };
+        let mut id = NodeId { cluster, group: group.clone(), slot, incarnation, instance: None };
         while self.observed(&id).is_some() && id.incarnation.next() != id.incarnation {
             id.incarnation = id.incarnation.next();
         }
         let incarnation = id.incarnation;
         let slots = &mut self.ledger.groups.entry(id.group).or_default().slots;
         let (stage, template) = (Stage::Intended, template.clone());
-        slots.insert(slot, SlotEntry { incarnation, stage, since: now, template, unseen_since: None });
+        slots.insert(
+            slot,
+            SlotEntry { incarnation, stage, since: now, template, unseen_since: None, machine: None },
+        );
     }
 
     /// Makes the creating calls of all intents that have not been seen to have an effect.

@@ -234,7 +234,7 @@ impl<'a> Planner<'a> {
         for (name, group) in &mut self.ledger.groups {
             for (slot, entry) in &mut group.slots {
                 let (group, slot, incarnation) = (name.clone(), *slot, entry.incarnation);
-                let id = NodeId { cluster: cluster.clone(), group, slot, incarnation };
+                let id = NodeId { cluster: cluster.clone(), group, slot, incarnation, instance: None };
                 if self.situation.operations.launching.contains(&id.name()) {
                     entry.since = now;
                 }

@@ -77,6 +77,7 @@ pub(super) fn facts() -> Facts {
         surroundings: Surroundings::AtHand,
         environment: EnvironmentMatch::Matched,
         idle_period: Duration::from_secs(30),
+        launching: None,
     }
 }
 
@@ -90,6 +91,7 @@ pub(super) fn node(id: &NodeId, template: &crate::model::TemplateHash) -> Observ
         reach: None,
         dashboard: None,
         last_log: Vec::new(),
+        machine: None,
     }
 }
 
@@ -234,7 +236,13 @@ impl Story {
 
     pub(super) fn id(&self, group_name: &str, slot: u32, incarnation: u32) -> NodeId {
         let (slot, incarnation) = (Slot(slot), Incarnation(incarnation));
-        NodeId { cluster: self.record.name().clone(), group: group(group_name), slot, incarnation }
+        NodeId {
+            cluster: self.record.name().clone(),
+            group: group(group_name),
+            slot,
+            incarnation,
+            instance: None,
+        }
     }
 
     /// `workers-2-0` of the cluster.

@@ -114,6 +114,7 @@ impl Node {
             reach: None,
             dashboard: None,
             last_log: Vec::new(),
+            machine: None,
         }
     }
 

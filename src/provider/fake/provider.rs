@@ -36,9 +36,16 @@ impl FakeProvider {
         let start_deadline = Duration::from_mins(1);
         let surrounding = Surrounding::NotNeeded;
         let idle_period = Duration::from_secs(30);
+        let look_interval = Duration::ZERO;
         Self {
             world,
-            capabilities: Capabilities { start_deadline, visibility_delay, surrounding, idle_period },
+            capabilities: Capabilities {
+                start_deadline,
+                visibility_delay,
+                surrounding,
+                idle_period,
+                look_interval,
+            },
         }
     }
 }
