@@ -17,7 +17,7 @@ use crate::{
     engine::{Endpoint, Engine, Ranking, StatusQuestion},
     environment,
     model::{
-        ClusterRecord, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity,
+        ClusterRecord, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity, Slot,
         SoftwareVersions,
     },
     plan::{self, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, Situation, Surroundings},
@@ -75,6 +75,8 @@ pub struct Reconciler {
     operations: Operations,
     pub(super) running: JoinSet<Finished>,
     world: Observed,
+    /// When the world was last looked at; `None`: something was changed since.
+    looked_at: Option<Timestamp>,
     /// Ticks in a row that came to nothing.
     trouble: u32,
     /// What is installed where the scheduler runs, where that is not known beforehand.
@@ -94,6 +96,7 @@ impl Reconciler {
             operations: Operations::default(),
             running: JoinSet::new(),
             world: Observed::default(),
+            looked_at: None,
             trouble: 0,
             software: None,
         }
@@ -148,14 +151,17 @@ impl Reconciler {
 
     fn note(&mut self, finished: Result<Finished, tokio::task::JoinError>) {
         match finished {
-            Ok(finished) => operations::end(&mut self.operations, finished, self.tools.clock.now()),
+            Ok(finished) => {
+                self.looked_at = None;
+                operations::end(&mut self.operations, finished, self.tools.clock.now());
+            }
             Err(error) => tracing::error!(cluster = %self.cell.key().name, "an action broke off: {error}"),
         }
     }
 
     async fn tick(&mut self) -> Result<Next, TickError> {
         let record = self.cell.record().await;
-        self.world = self.tools.provider.observe(self.cell.key()).await?;
+        self.look(&record).await?;
         let engine = self.ask_engine(&record).await?;
         self.ask_software(&record, &engine).await;
         let facts = self.facts(&record);
@@ -175,6 +181,23 @@ impl Reconciler {
             None => plan::plan(&situation),
         };
         self.carry_out(&record, &engine, plan, now).await
+    }
+
+    /// Looks at the world, unless the last look is still good.
+    async fn look(&mut self, record: &ClusterRecord) -> Result<(), ProviderError> {
+        let interval = self.tools.provider.capabilities().look_interval;
+        let now = self.tools.clock.now();
+        let good =
+            |at: Timestamp| Duration::try_from(now.duration_since(at)).is_ok_and(|passed| passed < interval);
+        let seen = if self.looked_at.is_some_and(good) {
+            std::mem::take(&mut self.world)
+        } else {
+            let seen = self.tools.provider.observe(self.cell.key()).await?;
+            self.looked_at = Some(now);
+            seen
+        };
+        self.world = plan::bind(&record.progress.ledger, seen);
+        Ok(())
     }
 
     /// Does, and shows, what is certain while nobody can look at the cluster.
@@ -258,7 +281,8 @@ impl Reconciler {
     async fn ask_engine(&mut self, record: &ClusterRecord) -> Result<EngineView, TickError> {
         // A predecessor that has not ended yet has nothing to say, even if it had the same address.
         let schedulers = self.world.nodes.iter().filter(|node| node.id.group.is_scheduler());
-        let newest = schedulers.max_by_key(|node| node.id.incarnation).filter(|node| node.is_alive());
+        let placed = schedulers.filter(|node| node.id.slot != Slot::NONE);
+        let newest = placed.max_by_key(|node| node.id.incarnation).filter(|node| node.is_alive());
         let Some((node, address)) = newest.and_then(|node| Some((node.id.name(), node.endpoint()?.clone())))
         else {
             self.watch = None;
@@ -320,6 +344,7 @@ impl Reconciler {
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
             environment: environment_match(record, self.software.as_ref().map(|(_, versions)| versions)),
             idle_period: capabilities.idle_period,
+            launching: self.tools.provider.launching(&record.wanted.document),
         }
     }
 
