@@ -372,6 +372,7 @@ pub(super) mod tests_support {
             interpreter: None,
             context: CallerContext::default(),
             document: spec::load("test", text).unwrap().cluster,
+            spending: None,
         }
     }
 }

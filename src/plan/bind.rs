@@ -47,7 +47,9 @@ pub fn bind(ledger: &Ledger, mut world: Observed) -> Observed {
         }
     }
     let mut fresh: Vec<&mut ObservedNode> = Vec::new();
-    for node in &mut world.nodes {
+    for node in world.nodes.iter_mut().filter(|node| node.id.instance.is_some()) {
+        // What an earlier ledger said does not count.
+        (node.id.slot, node.id.incarnation) = (Slot::NONE, Incarnation(0));
         match node.id.instance.as_ref().map(|instance| known.get(instance)) {
             None => {}
             Some(Some(position)) => position.take(&mut node.id),

@@ -210,6 +210,18 @@ proptest! {
     }
 
     #[test]
+    fn whatever_happens_a_cluster_that_is_launched_in_batches_becomes_what_is_wanted(
+        workers in 0..6u32,
+        happenings in vec(happening(), 0..60),
+    ) {
+        let mut simulator = Simulator::launching(workers);
+        for happening in &happenings {
+            simulator.happen(happening);
+        }
+        simulator.settle();
+    }
+
+    #[test]
     fn from_whatever_state_the_cluster_becomes_what_is_wanted(
         workers in 0..6u32,
         ledger in ledger(&past()),

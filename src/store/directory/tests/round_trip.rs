@@ -50,6 +50,7 @@ fn slot() -> impl Strategy<Value = SlotEntry> {
             since,
             template: TemplateHash::new(template),
             unseen_since,
+            machine: None,
         },
     )
 }
@@ -88,6 +89,7 @@ fn group() -> impl Strategy<Value = GroupLedger> {
             kept_at_generation,
             adaptive,
             startup_millis,
+            shortage: None,
         },
     )
 }
