@@ -260,7 +260,8 @@ fn a_worker_that_is_taken_back_retires_by_itself_and_is_replaced_at_once() {
     assert!(told.starts_with("launch 1 of workers, choice 0\n"), "{told}");
     assert!(told.contains("!NodeTakenBack: demo-workers-i-0001 is taken back"), "{told}");
     assert!(!told.contains("drain ") && !told.contains("remove "), "{told}");
-    story.status().workers.get_mut(&story.name("workers-i-0001")).unwrap().state = WorkerState::Retiring;
+    let leaving = story.name("workers-i-0001");
+    story.status().workers.get_mut(&leaving).unwrap().state = WorkerState::Retiring;
     story.answered(1).plan();
     story.ends("workers-i-0001", None);
     let told = story.plan();
