@@ -77,6 +77,8 @@ pub struct Reconciler {
     world: Observed,
     /// When the world was last looked at; `None`: something was changed since.
     looked_at: Option<Timestamp>,
+    /// When it is to be looked at anew, because the last tick saw what an earlier one had seen.
+    look_due: Option<Timestamp>,
     /// Ticks in a row that came to nothing.
     trouble: u32,
     /// What is installed where the scheduler runs, where that is not known beforehand.
@@ -97,6 +99,7 @@ impl Reconciler {
             running: JoinSet::new(),
             world: Observed::default(),
             looked_at: None,
+            look_due: None,
             trouble: 0,
             software: None,
         }
@@ -110,7 +113,8 @@ impl Reconciler {
                 Ok(Next::Now) => continue,
                 Ok(Next::At(at)) => {
                     self.trouble = 0;
-                    at.map_or(RESYNC, |at| self.until(at)).min(RESYNC)
+                    let next = [at, self.look_due].into_iter().flatten().min();
+                    next.map_or(RESYNC, |at| self.until(at)).min(RESYNC)
                 }
                 Err(error) => {
                     self.trouble = self.trouble.saturating_add(1);
@@ -187,9 +191,11 @@ impl Reconciler {
     async fn look(&mut self, record: &ClusterRecord) -> Result<(), ProviderError> {
         let interval = self.tools.provider.capabilities().look_interval;
         let now = self.tools.clock.now();
-        let good =
-            |at: Timestamp| Duration::try_from(now.duration_since(at)).is_ok_and(|passed| passed < interval);
-        let seen = if self.looked_at.is_some_and(good) {
+        let until = self.looked_at.and_then(|at| at.checked_add(interval).ok());
+        // A clock that was put back makes no look good for longer.
+        let good = self.looked_at.is_some_and(|at| at <= now) && until.is_some_and(|until| until > now);
+        self.look_due = until.filter(|_| good);
+        let seen = if good {
             std::mem::take(&mut self.world)
         } else {
             let seen = self.tools.provider.observe(self.cell.key()).await?;
