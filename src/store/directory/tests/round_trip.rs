@@ -165,9 +165,12 @@ prop_compose! {
         context in context(),
         interpreter in prop::option::of(interpreter()),
         groups in prop::collection::btree_map("[a-z]{1,10}", group(), 0..3),
-        anchor_failures in failures(),
+        (anchor_failures, launches, spending) in (
+            failures(),
+            prop::collection::vec(intent(), 0..3),
+            prop::option::of((any::<u64>(), time())),
+        ),
         conditions in prop::collection::vec(condition(), 0..3),
-        launches in (prop::collection::vec(intent(), 0..3), prop::option::of((any::<u64>(), time()))),
     ) -> ClusterRecord {
         let mut record = record("demo", uid);
         record.revision = revision;
@@ -185,8 +188,8 @@ prop_compose! {
         record.progress.ledger.anchor = Anchoring::Made;
         record.progress.ledger.anchor_failures = anchor_failures;
         record.progress.ledger.launches =
-            (0..).map(LaunchId::from_random).zip(launches.0).collect::<BTreeMap<_, _>>();
-        record.progress.ledger.spending = launches.1.map(|(amount, since)| Spending {
+            (0..).map(LaunchId::from_random).zip(launches).collect::<BTreeMap<_, _>>();
+        record.progress.ledger.spending = spending.map(|(amount, since)| Spending {
             spent: Money(amount),
             since,
             hourly: Money(amount / 2),
