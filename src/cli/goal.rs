@@ -164,6 +164,10 @@ fn hopeless(view: &ClusterView, generation: u64, now: Timestamp) -> Verdict {
         "SchedulerFailing" | "WorkersFailing" => stuck(retried, Exit::Provider),
         "CredentialsNeeded" => stuck("run the same `crewcall create` again".to_owned(), Exit::Provider),
         "ProviderError" if lasted(condition, PROVIDER_PATIENCE, now) => stuck(retried, Exit::Provider),
+        "CostLimit" => stuck(
+            "raise maxHourlyCost in the document, or ask for fewer or smaller workers".to_owned(),
+            Exit::Refused,
+        ),
         "NoRecipient" => stuck(
             format!(
                 "scale another group up first, free the results in the client, or lose them with \
@@ -368,6 +372,7 @@ pub(super) mod tests_support {
             interpreter: None,
             context: CallerContext::default(),
             document: spec::load("test", text).unwrap().cluster,
+            spending: None,
         }
     }
 }

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Reconciler, failpoint::failpoint, identities::Identities, operations::Finished};
 use crate::{
-    model::{ClusterRecord, ErrorKind, NodeName, Role},
-    plan::{Action, PlannedNode},
-    provider::{AnchorRequest, NodeRequest, NodesRequest, ProviderError},
+    model::{ClusterRecord, ErrorKind, InstanceId, NodeId, NodeName, Role},
+    plan::{Action, PlannedLaunch, PlannedNode},
+    provider::{AnchorRequest, LaunchRequest, NodeRequest, NodesRequest, ProviderError},
     spec::GroupName,
 };
 
@@ -33,6 +33,15 @@ impl Reconciler {
             }
             Action::Launch { group, role, nodes, scheduler } => {
                 self.begin_launch(record, &group, role, nodes, scheduler.as_deref());
+            }
+            Action::LaunchBatch(planned) => self.begin_batch(record, planned),
+            Action::SetExpiry { nodes, at } => {
+                self.running.spawn(async move {
+                    failpoint("expiry.before-call");
+                    let result = provider.set_expiry(&cluster, &nodes, at).await;
+                    failpoint("expiry.after-call");
+                    Finished::Expiry { at, result }
+                });
             }
             Action::Drain { nodes } => self.begin_drain(record, nodes),
             Action::Remove { nodes, how } => {
@@ -100,6 +109,55 @@ impl Reconciler {
                 }
             };
             Finished::Launch { nodes: names, result }
+        });
+    }
+
+    fn begin_batch(&mut self, record: &ClusterRecord, planned: PlannedLaunch) {
+        let (provider, engine, store) =
+            (self.tools.provider.clone(), self.tools.engine.clone(), self.tools.store.clone());
+        let document = Arc::new(record.wanted.document.clone());
+        let cluster = self.cell.key().clone();
+        // What they run is one text for all of them: each puts its own name in.
+        let anyone = NodeId::launched(cluster.name.clone(), planned.group.clone(), InstanceId::placeholder());
+        let program = Arc::new(match &planned.scheduler {
+            Some(scheduler) => engine.worker_launch(&document, &anyone, &planned.group, scheduler),
+            None => engine.scheduler_launch(&document, &anyone),
+        });
+        let (tls, lifetime, now) = (document.spec.tls, document.spec.max_lifetime(), self.tools.clock.now());
+        let kept = self.identities.clone();
+        self.running.spawn(async move {
+            let identities = match kept {
+                _ if !tls => Ok(None),
+                Some(kept) => Ok(Some(kept)),
+                None => Identities::of(&*store, &cluster, lifetime, now).await.map(Some),
+            };
+            let role = planned.role();
+            let PlannedLaunch { launch, group, count, choice, template, expires_at, .. } = planned;
+            let result = match identities {
+                Err(error) => Err(ProviderError::new(ErrorKind::Transient, error.to_string())),
+                Ok(identities) => {
+                    let identity = identities.map(|identities| identities.of_role(role));
+                    let (launch, token) = (launch.clone(), launch.token(&cluster.uid));
+                    let request = LaunchRequest {
+                        cluster,
+                        document,
+                        launch,
+                        token,
+                        group,
+                        count,
+                        choice,
+                        template,
+                        expires_at,
+                        program,
+                        identity,
+                    };
+                    failpoint("launch.before-call");
+                    let result = provider.launch(&request).await;
+                    failpoint("launch.after-call");
+                    result
+                }
+            };
+            Finished::Batch { launch, result }
         });
     }
 

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::{
     engine::EngineError,
-    model::{ErrorKind, NodeName},
-    plan::{DrainCall, LaunchFailure, Operations},
-    provider::{NodeFailure, ProviderError, Removal},
+    model::{ErrorKind, LaunchId, NodeName},
+    plan::{DrainCall, LaunchFailure, LaunchReply, MadeNodes, Operations},
+    provider::{Launched, NodeFailure, ProviderError, Removal},
 };
 
 /// An action that has ended.
@@ -16,6 +16,8 @@ use crate::{
 pub(super) enum Finished {
     Anchor(Result<(), ProviderError>),
     Launch { nodes: Vec<NodeName>, result: Result<Vec<NodeFailure>, ProviderError> },
+    Batch { launch: LaunchId, result: Result<Launched, ProviderError> },
+    Expiry { at: Option<Timestamp>, result: Result<(), ProviderError> },
     Drain { nodes: Vec<NodeName>, result: Result<BTreeSet<NodeName>, EngineError> },
     Remove { nodes: Vec<NodeName>, result: Result<(), ProviderError> },
     RemoveAnchor(Result<Removal, ProviderError>),
@@ -35,6 +37,21 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
                 }
             };
             operations.launch_ended(&nodes, failures);
+        }
+        Finished::Batch { launch, result } => {
+            let made = |launched: Launched| MadeNodes {
+                instances: launched.instances,
+                shortfall: launched.shortfall.map(|error| said(&error)),
+            };
+            let result = result.map(made).map_err(|error| failure(None, error, now));
+            operations.batch_ended(LaunchReply { launch, result });
+        }
+        Finished::Expiry { at, result } => {
+            if let Err(error) = result {
+                // The plan sees that they say something else, and asks again.
+                tracing::warn!("cannot write when machines are to be gone: {error}");
+            }
+            operations.expiry_ended(at, now);
         }
         Finished::Drain { nodes, result } => {
             let call = |node: &NodeName| match &result {
@@ -60,14 +77,19 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
 }
 
 fn failure(node: Option<NodeName>, error: ProviderError, at: Timestamp) -> LaunchFailure {
-    let message = match &error.hint {
-        Some(hint) => format!("{} (hint: {hint})", error.message),
-        None => error.message,
-    };
+    let message = said(&error);
     let kind = match error.residue {
         crate::model::Residue::None => error.kind,
         // Whatever it was, the call may have had its effect: the same call again is right.
         crate::model::Residue::Possible => ErrorKind::Transient,
     };
     LaunchFailure { node, at, kind, message }
+}
+
+/// What a provider said, with its hint.
+fn said(error: &ProviderError) -> String {
+    match &error.hint {
+        Some(hint) => format!("{} (hint: {hint})", error.message),
+        None => error.message.clone(),
+    }
 }

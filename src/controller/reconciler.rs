@@ -17,7 +17,7 @@ use crate::{
     engine::{Endpoint, Engine, Ranking, StatusQuestion},
     environment,
     model::{
-        ClusterRecord, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity,
+        ClusterRecord, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity, Slot,
         SoftwareVersions,
     },
     plan::{self, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, Situation, Surroundings},
@@ -75,6 +75,10 @@ pub struct Reconciler {
     operations: Operations,
     pub(super) running: JoinSet<Finished>,
     world: Observed,
+    /// When the world was last looked at; `None`: something was changed since.
+    looked_at: Option<Timestamp>,
+    /// When it is to be looked at anew, because the last tick saw what an earlier one had seen.
+    look_due: Option<Timestamp>,
     /// Ticks in a row that came to nothing.
     trouble: u32,
     /// What is installed where the scheduler runs, where that is not known beforehand.
@@ -94,6 +98,8 @@ impl Reconciler {
             operations: Operations::default(),
             running: JoinSet::new(),
             world: Observed::default(),
+            looked_at: None,
+            look_due: None,
             trouble: 0,
             software: None,
         }
@@ -107,7 +113,8 @@ impl Reconciler {
                 Ok(Next::Now) => continue,
                 Ok(Next::At(at)) => {
                     self.trouble = 0;
-                    at.map_or(RESYNC, |at| self.until(at)).min(RESYNC)
+                    let next = [at, self.look_due].into_iter().flatten().min();
+                    next.map_or(RESYNC, |at| self.until(at)).min(RESYNC)
                 }
                 Err(error) => {
                     self.trouble = self.trouble.saturating_add(1);
@@ -148,14 +155,17 @@ impl Reconciler {
 
     fn note(&mut self, finished: Result<Finished, tokio::task::JoinError>) {
         match finished {
-            Ok(finished) => operations::end(&mut self.operations, finished, self.tools.clock.now()),
+            Ok(finished) => {
+                self.looked_at = None;
+                operations::end(&mut self.operations, finished, self.tools.clock.now());
+            }
             Err(error) => tracing::error!(cluster = %self.cell.key().name, "an action broke off: {error}"),
         }
     }
 
     async fn tick(&mut self) -> Result<Next, TickError> {
         let record = self.cell.record().await;
-        self.world = self.tools.provider.observe(self.cell.key()).await?;
+        self.look(&record).await?;
         let engine = self.ask_engine(&record).await?;
         self.ask_software(&record, &engine).await;
         let facts = self.facts(&record);
@@ -175,6 +185,25 @@ impl Reconciler {
             None => plan::plan(&situation),
         };
         self.carry_out(&record, &engine, plan, now).await
+    }
+
+    /// Looks at the world, unless the last look is still good.
+    async fn look(&mut self, record: &ClusterRecord) -> Result<(), ProviderError> {
+        let interval = self.tools.provider.capabilities().look_interval;
+        let now = self.tools.clock.now();
+        let until = self.looked_at.and_then(|at| at.checked_add(interval).ok());
+        // A clock that was put back makes no look good for longer.
+        let good = self.looked_at.is_some_and(|at| at <= now) && until.is_some_and(|until| until > now);
+        self.look_due = until.filter(|_| good);
+        let seen = if good {
+            std::mem::take(&mut self.world)
+        } else {
+            let seen = self.tools.provider.observe(self.cell.key()).await?;
+            self.looked_at = Some(now);
+            seen
+        };
+        self.world = plan::bind(&record.progress.ledger, seen);
+        Ok(())
     }
 
     /// Does, and shows, what is certain while nobody can look at the cluster.
@@ -258,7 +287,8 @@ impl Reconciler {
     async fn ask_engine(&mut self, record: &ClusterRecord) -> Result<EngineView, TickError> {
         // A predecessor that has not ended yet has nothing to say, even if it had the same address.
         let schedulers = self.world.nodes.iter().filter(|node| node.id.group.is_scheduler());
-        let newest = schedulers.max_by_key(|node| node.id.incarnation).filter(|node| node.is_alive());
+        let placed = schedulers.filter(|node| node.id.slot != Slot::NONE);
+        let newest = placed.max_by_key(|node| node.id.incarnation).filter(|node| node.is_alive());
         let Some((node, address)) = newest.and_then(|node| Some((node.id.name(), node.endpoint()?.clone())))
         else {
             self.watch = None;
@@ -320,6 +350,7 @@ impl Reconciler {
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
             environment: environment_match(record, self.software.as_ref().map(|(_, versions)| versions)),
             idle_period: capabilities.idle_period,
+            launching: self.tools.provider.launching(&record.wanted.document),
         }
     }
 

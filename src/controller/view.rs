@@ -9,7 +9,7 @@ use crate::{
     model::{
         CallerContext, ClusterKey, ClusterRecord, ClusterUid, Condition, ConditionKind, ConditionStatus,
         EngineStatus, Interpreter, NodeId, NodeName, NodeState, Observed, ObservedNode, Phase, Presence,
-        Role, SlotEntry, Stage, WorkerState, WorkerStatus,
+        Role, SlotEntry, Spending, Stage, WorkerState, WorkerStatus,
     },
     plan::{self, EngineView},
     spec::{ClusterName, ComputeCluster, GroupName, ProviderKind, Size},
@@ -57,6 +57,9 @@ pub struct ClusterView {
     pub context: CallerContext,
     /// What is wanted.
     pub document: ComputeCluster,
+    /// What it has cost, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Spending>,
 }
 
 /// Whether what a person waits for is there.
@@ -194,6 +197,7 @@ impl ClusterView {
             interpreter: wanted.interpreter.clone(),
             context: wanted.context.clone(),
             document: wanted.document.clone(),
+            spending: record.progress.ledger.spending.clone(),
         }
     }
 }

@@ -91,6 +91,8 @@ pub enum EndReason {
     Idle,
     /// Its `maxLifetime` has passed.
     MaxLifetime,
+    /// Its `maxCost` is spent.
+    MaxCost,
 }
 
 /// How far a cluster is.
@@ -139,6 +141,7 @@ impl std::fmt::Display for EndReason {
             Self::Deleted => "it was deleted",
             Self::Idle => "it was idle for its idleTimeout",
             Self::MaxLifetime => "its maxLifetime has passed",
+            Self::MaxCost => "its maxCost is spent",
         })
     }
 }

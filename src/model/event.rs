@@ -72,6 +72,12 @@ pub enum EventKind {
     BackingOff,
     /// The provider refused or failed.
     ProviderError,
+    /// The provider has no room for nodes.
+    NoCapacity,
+    /// The provider takes a node back.
+    NodeTakenBack,
+    /// A limit of costs keeps nodes from being launched.
+    CostLimit,
     /// The client's software differs from the cluster's.
     EnvironmentMismatch,
     /// The end of the cluster is near.

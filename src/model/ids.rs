@@ -95,6 +95,11 @@ number!(
     /// A position in a group that must be filled, from 0.
     Slot
 );
+impl Slot {
+    /// No position: that of an instance which fills none.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
 number!(
     /// How often a slot has been filled before, from 0.
     Incarnation

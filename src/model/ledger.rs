@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{EndReason, Incarnation, NodeId, NodeName, Slot, TemplateHash};
+use super::{
+    EndReason, Incarnation, InstanceId, LaunchId, LaunchIntent, NodeId, NodeName, Shortage, Slot,
+    SlotMachine, Spending, TemplateHash,
+};
 use crate::spec::{ClusterName, GroupName};
 
 /// What was decided and may have been begun.
@@ -34,6 +37,12 @@ pub struct Ledger {
     /// What some tasks ask for that no group has, as it was announced.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unsatisfiable: BTreeSet<String>,
+    /// Launches of which not all is known that came of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub launches: BTreeMap<LaunchId, LaunchIntent>,
+    /// What the cluster has cost, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Spending>,
 }
 
 /// How far the anchor is.
@@ -68,6 +77,9 @@ pub struct GroupLedger {
     /// as much as all before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_millis: Option<u64>,
+    /// Set while launches find no room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortage: Option<Shortage>,
 }
 
 /// The size of an adaptive group, and what is known for its next change.
@@ -115,6 +127,9 @@ pub struct SlotEntry {
     /// Since when the scheduler no longer sees a worker that it saw before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen_since: Option<Timestamp>,
+    /// Its machine, where the provider names nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<SlotMachine>,
 }
 
 /// How far a slot's node is, as far as a restart must know.
@@ -145,6 +160,8 @@ pub enum DrainReason {
     Rolled,
     /// Its group was taken out of the document.
     GroupRemoved,
+    /// Its provider takes it back, and it hands its data over by itself.
+    TakenBack,
 }
 
 /// What failed in a row.
@@ -187,6 +204,22 @@ impl SlotEntry {
         matches!(self.stage, Stage::Draining(_))
     }
 
+    /// What the provider calls the slot's node, if it is known.
+    pub fn instance(&self) -> Option<&InstanceId> {
+        match &self.machine {
+            Some(SlotMachine::Known(instance)) => Some(instance),
+            Some(SlotMachine::Awaited(_)) | None => None,
+        }
+    }
+
+    /// The launch that is to fill the slot, and has not done so yet.
+    pub fn awaited(&self) -> Option<&LaunchId> {
+        match &self.machine {
+            Some(SlotMachine::Awaited(launch)) if self.stage == Stage::Intended => Some(launch),
+            _ => None,
+        }
+    }
+
     /// Moves on to another stage.
     pub fn enter(&mut self, stage: Stage, now: Timestamp) {
         self.stage = stage;
@@ -199,6 +232,12 @@ impl GroupLedger {
     /// The node that fills `slot` now, or filled it last.
     pub fn node(&self, cluster: &ClusterName, group: &GroupName, slot: Slot) -> Option<NodeId> {
         let entry = self.slots.get(&slot)?;
-        Some(NodeId { cluster: cluster.clone(), group: group.clone(), slot, incarnation: entry.incarnation })
+        Some(NodeId {
+            cluster: cluster.clone(),
+            group: group.clone(),
+            slot,
+            incarnation: entry.incarnation,
+            instance: entry.instance().cloned(),
+        })
     }
 }

@@ -9,6 +9,7 @@ mod engine_status;
 mod event;
 mod failure;
 mod ids;
+mod launch;
 mod ledger;
 mod node;
 mod observed;
@@ -21,6 +22,10 @@ pub use event::{Event, EventKind, Severity};
 pub use failure::{ErrorKind, Residue, Stop};
 pub(crate) use ids::hexadecimal;
 pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, Slot, TemplateHash};
+pub use launch::{
+    Choice, InstanceId, LaunchId, LaunchIntent, Launching, Machine, Money, RequestHash, Shortage,
+    SlotMachine, Spending,
+};
 pub use ledger::{
     AdaptiveSize, Anchoring, DrainReason, FailureNote, Failures, GroupLedger, HeldUp, Ledger, SlotEntry,
     Stage,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{NodeId, TemplateHash};
+use super::{Machine, NodeId, TemplateHash};
 
 /// Everything of one cluster that its provider has.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct ObservedNode {
     pub dashboard: Option<String>,
     /// The last lines of its log, when it has ended.
     pub last_log: Vec<String>,
+    /// More about it, where it was launched in a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
 }
 
 /// Who had a node started.

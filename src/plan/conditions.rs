@@ -1,10 +1,14 @@
 //! What can be said of a cluster, derived anew with every plan.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::{
     backoff::PERSISTENT,
+    launching::nodes,
     operations::DrainCall,
+    shortage::choices,
     situation::{EngineView, EnvironmentMatch, Situation, Surroundings},
     size::{desired, unsatisfiable},
 };
@@ -34,14 +38,20 @@ pub(super) fn state(
 }
 
 /// All conditions of a cluster, in a fixed order.
-pub(super) fn conditions(situation: &Situation<'_>, ledger: &Ledger) -> Vec<Condition> {
+///
+/// `over_cost` says that a limit of costs keeps nodes from being launched.
+pub(super) fn conditions(
+    situation: &Situation<'_>,
+    ledger: &Ledger,
+    over_cost: Option<&str>,
+) -> Vec<Condition> {
     let statements = [
         scheduler_ready(situation, ledger),
-        workers_ready(situation, ledger),
+        workers_ready(situation, ledger, over_cost),
         environment_matched(&situation.facts.environment),
         encrypted(situation),
         progressing(situation, ledger),
-        degraded(situation, ledger),
+        degraded(situation, ledger, over_cost),
     ];
     let before = &situation.record.progress.conditions;
     statements.into_iter().map(|statement| dated(statement, before, situation.now)).collect()
@@ -75,6 +85,10 @@ fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         (NodeState::Pending(Some(reason)), _, _) => no(PENDING, reason),
         (_, EngineView::Seen(_), Some(address)) => {
             state(Kind::SchedulerReady, Status::True, "Answers", format!("listens at {address}"))
+        }
+        (_, EngineView::Unreachable { .. }, _) if is_booting(situation, ledger) => {
+            let progress = node.machine.as_ref().and_then(|machine| machine.progress.as_deref());
+            no("Starting", progress.unwrap_or("its machine boots"))
         }
         (_, EngineView::Unreachable { since, message }, _) => {
             no("Unreachable", &format!("does not answer since {since}: {message}"))
@@ -125,6 +139,58 @@ pub(super) fn new_obstacles(situation: &Situation<'_>, conditions: &[Condition])
         .collect()
 }
 
+/// Events for what began to be so with this plan, and is told by a condition.
+pub(super) fn news(situation: &Situation<'_>, conditions: &[Condition]) -> Vec<Event> {
+    let reasons = [(COST_LIMIT, EventKind::CostLimit), (SCHEDULER_TAKEN_BACK, EventKind::NodeTakenBack)];
+    let degraded = |conditions: &'_ [Condition], reason: &str| {
+        let holds = |condition: &&Condition| condition.kind == Kind::Degraded && condition.reason == reason;
+        conditions.iter().find(holds).map(|condition| condition.message.clone())
+    };
+    let before = &situation.record.progress.conditions;
+    let new = reasons.into_iter().filter_map(|(reason, kind)| {
+        let message = degraded(conditions, reason).filter(|_| degraded(before, reason).is_none())?;
+        Some(Event { at: situation.now, severity: Severity::Warning, kind, node: None, message })
+    });
+    new.collect()
+}
+
+/// The reason of conditions of a cluster that could grow, if it were allowed to cost more.
+const COST_LIMIT: &str = "CostLimit";
+
+/// The reason of a condition of a cluster whose scheduler will end soon, and with it all results.
+const SCHEDULER_TAKEN_BACK: &str = "SchedulerTakenBack";
+
+/// The reason of conditions of a cluster for whose nodes nobody has room.
+const NO_CAPACITY: &str = "NoCapacity";
+
+/// The group that lacks nodes because none of its choices has room.
+fn without_room(situation: &Situation<'_>, ledger: &Ledger) -> Option<String> {
+    let launching = situation.facts.launching.as_ref()?;
+    let short = ledger.groups.iter().find_map(|(name, group)| {
+        let shortage = group.shortage.as_ref().filter(|short| short.next >= choices(launching, name))?;
+        let live = group.slots.values().filter(|entry| entry.is_live()).count();
+        let spec = situation.record.wanted.document.spec.group(name);
+        let wanted = if name.is_scheduler() { 1 } else { spec.map_or(0, |spec| desired(spec, Some(group))) };
+        let missing = wanted.saturating_sub(u32::try_from(live).unwrap_or(u32::MAX));
+        (missing > 0).then_some((name, missing, shortage))
+    });
+    let (name, missing, shortage) = short?;
+    let message = &shortage.message;
+    Some(format!("no room for {}: {message}; it is tried again", nodes(name, missing)))
+}
+
+/// The scheduler's node, if its provider takes it back.
+fn scheduler_taken_back(situation: &Situation<'_>) -> Option<String> {
+    let schedulers = situation.world.nodes.iter().filter(|node| {
+        node.id.cluster == *situation.record.name() && node.id.group.is_scheduler() && node.is_alive()
+    });
+    let mut taken = schedulers.filter_map(|node| Some((&node.id, node.machine.as_ref()?.taken_back_at?)));
+    let (id, at) = taken.next()?;
+    Some(format!(
+        "the scheduler {id} is taken back by its provider at {at}, and all results with it; fetch them now"
+    ))
+}
+
 /// How many workers of a group take work, and how many it should have.
 fn count(situation: &Situation<'_>, ledger: &Ledger, group: &GroupName) -> (u32, u32) {
     let wanted = situation.record.wanted.document.spec.group(group);
@@ -132,17 +198,21 @@ fn count(situation: &Situation<'_>, ledger: &Ledger, group: &GroupName) -> (u32,
     let EngineView::Seen(status) = situation.engine else { return (0, target) };
     let Some(ledger) = ledger.groups.get(group) else { return (0, target) };
     let prefix = NodeId::prefix(situation.record.name(), group);
+    let live = ledger.slots.values().filter(|entry| entry.is_live());
+    let instances: HashSet<&str> =
+        live.filter_map(SlotEntry::instance).map(crate::model::InstanceId::as_str).collect();
     let ready = status.workers.iter().filter(|(name, worker)| {
-        let position = name.as_str().strip_prefix(&prefix).and_then(NodeId::position);
-        let entry = position.and_then(|(slot, incarnation)| {
-            ledger.slots.get(&slot).filter(|entry| entry.is_live() && entry.incarnation == incarnation)
+        let Some(rest) = name.as_str().strip_prefix(&prefix) else { return false };
+        let planned = NodeId::position(rest).is_some_and(|(slot, incarnation)| {
+            ledger.slots.get(&slot).is_some_and(|entry| entry.is_live() && entry.incarnation == incarnation)
         });
-        entry.is_some() && matches!(worker.state, WorkerState::Running | WorkerState::Paused)
+        (planned || instances.contains(rest))
+            && matches!(worker.state, WorkerState::Running | WorkerState::Paused)
     });
     (u32::try_from(ready.count()).unwrap_or(u32::MAX), target)
 }
 
-fn workers_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
+fn workers_ready(situation: &Situation<'_>, ledger: &Ledger, over_cost: Option<&str>) -> Statement {
     let spec = &situation.record.wanted.document.spec;
     let counts: Vec<_> = spec.groups().map(|(name, _)| (count(situation, ledger, &name), name)).collect();
     let short = counts.iter().any(|((ready, target), _)| ready < target);
@@ -156,6 +226,11 @@ fn workers_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
             message.push_str("; ");
             message.push_str(&tasks.to_string());
         }
+    }
+    let no_room = without_room(situation, ledger).map(|message| (NO_CAPACITY, message));
+    let hindrance = over_cost.map(|message| (COST_LIMIT, message.to_owned())).or(no_room);
+    if let Some((reason, why)) = hindrance.filter(|_| short) {
+        return state(Kind::WorkersReady, Status::False, reason, format!("{message}; {why}"));
     }
     if let Some(obstacle) = obstacle(situation, Role::Worker).filter(|_| short) {
         message.push_str("; ");
@@ -211,7 +286,7 @@ fn progressing(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
     }
 }
 
-fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
+fn degraded(situation: &Situation<'_>, ledger: &Ledger, over_cost: Option<&str>) -> Statement {
     let yes = |reason, message: String| state(Kind::Degraded, Status::True, reason, message);
     if situation.world.anchor == AnchorState::Absent && situation.facts.surroundings == Surroundings::Missing
     {
@@ -233,7 +308,18 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
             return yes(reason, format!("{} failures in a row, the last: {last}", group.failures.streak));
         }
     }
-    if let EngineView::Unreachable { since, message } = situation.engine {
+    if let Some(message) = scheduler_taken_back(situation) {
+        return yes(SCHEDULER_TAKEN_BACK, message);
+    }
+    if let Some(message) = over_cost {
+        return yes(COST_LIMIT, message.to_owned());
+    }
+    if let Some(message) = without_room(situation, ledger) {
+        return yes(NO_CAPACITY, message);
+    }
+    if let EngineView::Unreachable { since, message } = situation.engine
+        && !is_booting(situation, ledger)
+    {
         return yes(
             "SchedulerUnreachable",
             format!("the scheduler does not answer since {since}: {message}"),
@@ -256,6 +342,12 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         );
     }
     state(Kind::Degraded, Status::False, "Well", "nothing keeps failing")
+}
+
+/// Whether the scheduler's machine has not answered yet; where it is known before it listens.
+fn is_booting(situation: &Situation<'_>, ledger: &Ledger) -> bool {
+    let entry = ledger.groups.get(&GroupName::scheduler()).and_then(|group| group.slots.get(&Slot(0)));
+    situation.facts.launching.is_some() && entry.is_some_and(|entry| entry.stage == Stage::Launched)
 }
 
 /// How much a worker holds, in parentheses, if that is known.

@@ -29,6 +29,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 impl Planner<'_> {
     pub(super) fn converge(&mut self) {
         self.note_names();
+        self.note_launches();
         if !self.anchored() {
             return;
         }
@@ -38,6 +39,7 @@ impl Planner<'_> {
         match self.scheduler() {
             None => self.end_orphaned_workers(),
             Some(address) => {
+                self.scheduler_address = Some(address.clone());
                 let groups = self.worker_groups();
                 for group in &groups {
                     self.settle(group);
@@ -122,8 +124,11 @@ impl Planner<'_> {
         let world = self.situation.world;
         for node in world.nodes.iter().filter(|node| node.id.cluster == *self.situation.record.name()) {
             let entry = self.entry(&node.id.group, node.id.slot);
-            let current =
-                entry.is_some_and(|e| e.incarnation == node.id.incarnation && e.stage != Stage::Vacant);
+            let current = entry.is_some_and(|e| {
+                e.incarnation == node.id.incarnation
+                    && e.stage != Stage::Vacant
+                    && e.instance() == node.id.instance.as_ref()
+            });
             match node.state {
                 _ if current => {}
                 NodeState::Ending => {}
@@ -140,7 +145,10 @@ impl Planner<'_> {
     fn note_names(&mut self) {
         let world = self.situation.world;
         for node in world.nodes.iter().filter(|node| node.id.cluster == *self.situation.record.name()) {
-            self.note_name(node);
+            // A name that the provider has given is never chosen by us.
+            if node.id.instance.is_none() {
+                self.note_name(node);
+            }
         }
     }
 
@@ -159,7 +167,7 @@ impl Planner<'_> {
             self.announce_restart(id);
         }
         let (since, template, incarnation) = (self.now(), node.template.clone(), id.incarnation);
-        let entry = SlotEntry { incarnation, stage, since, template, unseen_since: None };
+        let entry = SlotEntry { incarnation, stage, since, template, unseen_since: None, machine: None };
         self.ledger.groups.entry(id.group.clone()).or_default().slots.insert(id.slot, entry);
     }
 
@@ -181,8 +189,8 @@ impl Planner<'_> {
             let failures = self.ledger.groups.entry(group.clone()).or_default().failures.clone();
             match next_try(&failures) {
                 Some(at) if at > now => self.wake_at(at),
+                _ if self.intend_all(&group, &[slot], &template) == 0 => {}
                 _ => {
-                    self.intend(&group, slot, &template);
                     let message = "the scheduler is asked for".to_owned();
                     self.event(Severity::Normal, EventKind::NodeLaunching, None, message);
                 }
@@ -231,18 +239,25 @@ impl Planner<'_> {
         let used = self.entry(group, slot).map(|entry| entry.incarnation);
         let cluster = self.situation.record.name().clone();
         let incarnation = used.map_or(Incarnation(0), Incarnation::next);
-        let mut id = NodeId { cluster, group: group.clone(), slot, incarnation };
+        let mut id = NodeId { cluster, group: group.clone(), slot, incarnation, instance: None };
         while self.observed(&id).is_some() && id.incarnation.next() != id.incarnation {
             id.incarnation = id.incarnation.next();
         }
         let incarnation = id.incarnation;
         let slots = &mut self.ledger.groups.entry(id.group).or_default().slots;
         let (stage, template) = (Stage::Intended, template.clone());
-        slots.insert(slot, SlotEntry { incarnation, stage, since: now, template, unseen_since: None });
+        slots.insert(
+            slot,
+            SlotEntry { incarnation, stage, since: now, template, unseen_since: None, machine: None },
+        );
     }
 
     /// Makes the creating calls of all intents that have not been seen to have an effect.
     pub(super) fn launch_intended(&mut self, group: &GroupName, scheduler: Option<&str>) {
+        if self.launching().is_some() {
+            self.launch_batches(group, scheduler);
+            return;
+        }
         let operations = self.situation.operations;
         let mut nodes = Vec::new();
         for slot in self.occupied(group, |entry| entry.stage == Stage::Intended) {
@@ -274,7 +289,7 @@ impl Planner<'_> {
     }
 
     /// When a creating call that was made at `asked`, and has ended, is to be made again.
-    fn ask_again_at(&self, group: &GroupName, asked: Timestamp) -> Timestamp {
+    pub(super) fn ask_again_at(&self, group: &GroupName, asked: Timestamp) -> Timestamp {
         match self.ledger.groups.get(group).map(|group| &group.failures) {
             Some(failures) if failures.last.as_ref().is_some_and(|note| note.at >= asked) => {
                 next_try(failures).unwrap_or(asked).max(later(asked, SHORTEST_PAUSE))

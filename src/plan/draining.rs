@@ -32,6 +32,7 @@ impl Planner<'_> {
                 DrainReason::Idle => "it is not needed any more",
                 DrainReason::Rolled => "its successor is there",
                 DrainReason::GroupRemoved => "its group was taken out of the document",
+                DrainReason::TakenBack => "its provider takes it back",
             };
             let held = self.held(&id.name());
             let message = format!("{id} hands its data over ({held}): {why}");
@@ -49,6 +50,10 @@ impl Planner<'_> {
             else {
                 continue;
             };
+            if entry.stage == Stage::Draining(DrainReason::TakenBack) {
+                self.follow_taken_back(&id, &entry);
+                continue;
+            }
             let idle = entry.stage == Stage::Draining(DrainReason::Idle);
             if self.is_forced() && !idle && !matches!(self.drain_call(&id), Some(DrainCall::Retired(_))) {
                 self.force_out(group, std::slice::from_ref(&id));

@@ -5,13 +5,18 @@
 
 mod backoff;
 mod belt;
+mod bind;
 mod conditions;
 mod converge;
+mod cost;
 mod draining;
+mod launching;
+mod machines;
 mod operations;
 mod outcome;
 mod planner;
 mod settle;
+mod shortage;
 mod situation;
 mod size;
 mod sizing;
@@ -21,9 +26,12 @@ mod tests;
 mod unseen;
 
 pub use backoff::delay_after;
+pub use bind::bind;
 pub use conditions::phase;
-pub use operations::{AnchorCall, DrainCall, LaunchFailure, Operations};
-pub use outcome::{Action, Outcome, Plan, PlannedNode};
+pub use operations::{
+    AnchorCall, DrainCall, ExpiryCall, LaunchCall, LaunchFailure, LaunchReply, MadeNodes, Operations,
+};
+pub use outcome::{Action, Outcome, Plan, PlannedLaunch, PlannedNode};
 pub use planner::{needs_ranking, plan};
 pub use situation::{EngineView, EnvironmentMatch, Facts, Situation, Surroundings};
 pub use size::desired;

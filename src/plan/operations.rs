@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Action;
 use crate::{
-    model::{ErrorKind, Ledger, NodeName, Observed, Stage},
+    model::{ErrorKind, InstanceId, LaunchId, Ledger, NodeName, Observed, Stage},
     spec::ClusterName,
 };
 
@@ -21,6 +21,12 @@ pub struct Operations {
     pub asked: BTreeMap<NodeName, Timestamp>,
     /// Creating calls that failed since the last plan.
     pub launch_failures: Vec<LaunchFailure>,
+    /// Calls of launches.
+    pub launch_calls: BTreeMap<LaunchId, LaunchCall>,
+    /// Launches that were answered since the last plan.
+    pub launch_replies: Vec<LaunchReply>,
+    /// The call that writes expiry dates on machines.
+    pub expiry: Option<ExpiryCall>,
     /// Nodes whose removal is under way.
     pub removing: BTreeSet<NodeName>,
     /// When the removing call of a node last ended, however it did.
@@ -47,6 +53,47 @@ pub enum AnchorCall {
     Made(Timestamp),
     /// Failed since the last plan.
     Failed(LaunchFailure),
+}
+
+/// The newest call of a launch, by when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaunchCall {
+    /// Under way.
+    InFlight(Timestamp),
+    /// Ended, however it did.
+    Ended(Timestamp),
+}
+
+/// What came of a launch's call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaunchReply {
+    /// Which launch.
+    pub launch: LaunchId,
+    /// What it has made, or why nobody knows.
+    pub result: Result<MadeNodes, LaunchFailure>,
+}
+
+/// All that a launch has made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MadeNodes {
+    /// Which instances.
+    pub instances: Vec<InstanceId>,
+    /// Why there are fewer than were asked for, if the provider said so.
+    pub shortfall: Option<String>,
+}
+
+/// The call that writes expiry dates on machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpiryCall {
+    /// Under way.
+    InFlight,
+    /// Ended, however it did.
+    Ended {
+        /// The date it wrote; `None`: never.
+        to: Option<Timestamp>,
+        /// When.
+        ended: Timestamp,
+    },
 }
 
 /// A creating call that failed.
@@ -91,6 +138,10 @@ impl Operations {
                     self.asked.insert(node.id.name(), now);
                 }
             }
+            Action::LaunchBatch(planned) => {
+                self.launch_calls.insert(planned.launch.clone(), LaunchCall::InFlight(now));
+            }
+            Action::SetExpiry { .. } => self.expiry = Some(ExpiryCall::InFlight),
             Action::Drain { nodes } => {
                 self.drains.extend(nodes.iter().map(|node| (node.clone(), DrainCall::InFlight)));
             }
@@ -110,6 +161,26 @@ impl Operations {
             self.launching.remove(node);
         }
         self.launch_failures.extend(failures);
+    }
+
+    /// Notes the end of a launch's call.
+    pub fn batch_ended(&mut self, reply: LaunchReply) {
+        if let Some(call) = self.launch_calls.get_mut(&reply.launch) {
+            let (LaunchCall::InFlight(asked) | LaunchCall::Ended(asked)) = *call;
+            *call = LaunchCall::Ended(asked);
+        }
+        self.launch_replies.push(reply);
+    }
+
+    /// Whether a call that makes nodes is under way.
+    pub fn is_launching(&self) -> bool {
+        let under_way = |call: &LaunchCall| matches!(call, LaunchCall::InFlight(_));
+        !self.launching.is_empty() || self.launch_calls.values().any(under_way)
+    }
+
+    /// Notes the end of the call that writes expiry dates, however it ended.
+    pub fn expiry_ended(&mut self, to: Option<Timestamp>, now: Timestamp) {
+        self.expiry = Some(ExpiryCall::Ended { to, ended: now });
     }
 
     /// Notes what the engine answered for nodes that are drained.
@@ -137,6 +208,10 @@ impl Operations {
     /// before the plan's actions begin.
     pub fn settle(&mut self, ledger: &Ledger, world: &Observed, cluster: &ClusterName) {
         self.launch_failures.clear();
+        self.launch_replies.clear();
+        self.launch_calls.retain(|launch, call| {
+            matches!(call, LaunchCall::InFlight(_)) || ledger.launches.contains_key(launch)
+        });
         if matches!(self.anchor, AnchorCall::Failed(_)) {
             self.anchor = AnchorCall::NotMade;
         }

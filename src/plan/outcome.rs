@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    model::{Condition, EndReason, Event, Ledger, NodeId, NodeName, Role, Stop, TemplateHash},
+    model::{Condition, EndReason, Event, LaunchId, Ledger, NodeId, NodeName, Role, Stop, TemplateHash},
     spec::GroupName,
 };
 
@@ -51,6 +51,15 @@ pub enum Action {
         /// The scheduler's address, for workers.
         scheduler: Option<String>,
     },
+    /// Make the call of a launch.
+    LaunchBatch(PlannedLaunch),
+    /// Write on machines when they are to be gone whatever happens.
+    SetExpiry {
+        /// Which.
+        nodes: Vec<NodeName>,
+        /// When; `None`: never.
+        at: Option<Timestamp>,
+    },
     /// Have workers of one group hand their data over.
     Drain {
         /// Which.
@@ -65,6 +74,32 @@ pub enum Action {
     },
     /// Remove the anchor and all that belongs to it.
     RemoveAnchor,
+}
+
+/// Nodes to be launched in one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedLaunch {
+    /// The intent.
+    pub launch: LaunchId,
+    /// The nodes' group.
+    pub group: GroupName,
+    /// How many.
+    pub count: u32,
+    /// Which of the group's choices, from 0.
+    pub choice: u32,
+    /// What they are made from.
+    pub template: TemplateHash,
+    /// The scheduler's address, for workers.
+    pub scheduler: Option<String>,
+    /// When they are to be gone whatever happens; `None`: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl PlannedLaunch {
+    /// What the nodes do.
+    pub fn role(&self) -> Role {
+        if self.group.is_scheduler() { Role::Scheduler } else { Role::Worker }
+    }
 }
 
 /// A node to be started.

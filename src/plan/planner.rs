@@ -32,6 +32,7 @@ pub(super) const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 /// What to do about a cluster.
 pub fn plan(situation: &Situation<'_>) -> Plan {
     let mut planner = Planner::new(situation);
+    planner.note_spending();
     let outcome = match &situation.record.wanted.presence {
         Presence::Absent(ending) => planner.tear_down(ending),
         Presence::Present => planner.keep_up(),
@@ -83,6 +84,10 @@ pub(super) struct Planner<'a> {
     ending: BTreeSet<NodeName>,
     /// Nodes whose drain this plan begins.
     pub(super) drained: BTreeSet<NodeName>,
+    /// The scheduler's address, once it has one.
+    pub(super) scheduler_address: Option<String>,
+    /// Set when the limit of hourly costs keeps nodes from being launched: what to say of it.
+    pub(super) over_cost: Option<String>,
     /// Groups whose failures of this moment are counted already.
     failing: BTreeSet<GroupName>,
     next_tick: Option<Timestamp>,
@@ -97,6 +102,8 @@ impl<'a> Planner<'a> {
             nodes: own.map(|node| (&node.id, node)).collect(),
             ending: BTreeSet::new(),
             drained: BTreeSet::new(),
+            scheduler_address: None,
+            over_cost: None,
             lacks_ranking: false,
             ledger: forgiving(situation.record),
             actions: Vec::new(),
@@ -150,6 +157,12 @@ impl<'a> Planner<'a> {
         self.ledger.groups.get(group)?.node(cluster, group, slot)
     }
 
+    /// The cluster's own nodes in the world, as the provider lists them.
+    pub(super) fn own_nodes(&self) -> impl Iterator<Item = &'a ObservedNode> + use<'a> {
+        let cluster = self.situation.record.name();
+        self.situation.world.nodes.iter().filter(move |node| node.id.cluster == *cluster)
+    }
+
     pub(super) fn observed(&self, id: &NodeId) -> Option<&'a ObservedNode> {
         self.nodes.get(id).copied()
     }
@@ -188,6 +201,7 @@ impl<'a> Planner<'a> {
         }
         self.note_sighting();
         self.converge();
+        self.correct_expiry();
         self.announce_workers();
         Outcome::Continues
     }
@@ -197,12 +211,12 @@ impl<'a> Planner<'a> {
     fn tear_down(&mut self, ending: &Ending) -> Outcome {
         let world = self.situation.world;
         let operations = self.situation.operations;
-        if !operations.launching.is_empty() {
+        if operations.is_launching() {
             self.note_launching();
         }
         let busy = operations.removing_anchor
             || operations.anchor == AnchorCall::InFlight
-            || !operations.launching.is_empty();
+            || operations.is_launching();
         if busy {
             return Outcome::Continues;
         }
@@ -215,7 +229,8 @@ impl<'a> Planner<'a> {
         }
         // What was asked for just before the end may not be visible yet, the anchor included.
         let entries = self.ledger.groups.values().flat_map(|group| group.slots.values());
-        let asked = entries.map(|entry| entry.since).chain(match operations.anchor {
+        let launches = self.ledger.launches.values().map(|launch| launch.at);
+        let asked = entries.map(|entry| entry.since).chain(launches).chain(match operations.anchor {
             AnchorCall::Made(at) => Some(at),
             _ => None,
         });
@@ -231,10 +246,13 @@ impl<'a> Planner<'a> {
     fn note_launching(&mut self) {
         let now = self.now();
         let cluster = self.situation.record.name();
+        for launch in self.ledger.launches.values_mut() {
+            launch.at = now;
+        }
         for (name, group) in &mut self.ledger.groups {
             for (slot, entry) in &mut group.slots {
                 let (group, slot, incarnation) = (name.clone(), *slot, entry.incarnation);
-                let id = NodeId { cluster: cluster.clone(), group, slot, incarnation };
+                let id = NodeId { cluster: cluster.clone(), group, slot, incarnation, instance: None };
                 if self.situation.operations.launching.contains(&id.name()) {
                     entry.since = now;
                 }
@@ -250,6 +268,7 @@ impl<'a> Planner<'a> {
             EngineView::NotAsked | EngineView::Unreachable { .. } => None,
         };
         let limits = [
+            self.cost_limit().map(|(since, limit)| (EndReason::MaxCost, since, limit)),
             self.spec().max_lifetime().map(|limit| (EndReason::MaxLifetime, wanted.created_at, limit)),
             self.spec().idle_timeout().zip(idle_since).map(|(limit, since)| (EndReason::Idle, since, limit)),
         ];
@@ -271,6 +290,11 @@ impl<'a> Planner<'a> {
                     let message = match reason {
                         EndReason::MaxLifetime => {
                             format!("will be torn down at {at}: its maxLifetime ends then")
+                        }
+                        EndReason::MaxCost => {
+                            format!(
+                                "will be torn down at {at}: its maxCost is spent then, at its present size"
+                            )
                         }
                         EndReason::Idle | EndReason::Deleted => {
                             let clients = self.idle_clients();
@@ -328,9 +352,10 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(mut self, outcome: Outcome) -> Plan {
-        let conditions = conditions::conditions(self.situation, &self.ledger);
+        let conditions = conditions::conditions(self.situation, &self.ledger, self.over_cost.as_deref());
         if matches!(outcome, Outcome::Continues) {
             self.events.extend(conditions::new_obstacles(self.situation, &conditions));
+            self.events.extend(conditions::news(self.situation, &conditions));
         }
         Plan {
             conditions,

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     model::{
-        ErrorKind, EventKind, Exit, Failures, NodeId, NodeState, ObservedNode, Severity, Slot, SlotEntry,
-        Stage, Stop,
+        DrainReason, ErrorKind, EventKind, Exit, Failures, NodeId, NodeState, ObservedNode, Severity, Slot,
+        SlotEntry, Stage, Stop,
     },
     spec::GroupName,
 };
@@ -52,6 +52,12 @@ impl Planner<'_> {
     fn settle_unseen(&mut self, id: &NodeId, entry: &SlotEntry) {
         match entry.stage {
             Stage::Vacant => {}
+            // Its launch is repeated until it is answered; until then nobody can say that it is late.
+            Stage::Intended if self.launching().is_some() => {
+                if !entry.awaited().is_some_and(|launch| self.ledger.launches.contains_key(launch)) {
+                    self.vacate(id);
+                }
+            }
             Stage::Intended => self.settle_unstarted(id, entry),
             Stage::Launched if !self.passed(entry.since, self.situation.facts.visibility_delay) => {}
             Stage::Launched | Stage::Registered | Stage::Draining(_) => self.ended(id, entry, None, &[]),
@@ -104,7 +110,12 @@ impl Planner<'_> {
                 self.vacate(id);
             }
             NodeState::Ending => {}
-            NodeState::Pending(_) | NodeState::Running => self.settle_alive(id, entry, node),
+            NodeState::Pending(_) | NodeState::Running => {
+                self.settle_alive(id, entry, node);
+                if let Some(entry) = self.entry(&id.group, id.slot).cloned() {
+                    self.settle_notice(id, &entry, node);
+                }
+            }
         }
     }
 
@@ -223,6 +234,10 @@ impl Planner<'_> {
     /// What to say of a node that ended while it was drained.
     fn drained(&self, id: &NodeId, exit: Option<&Exit>, how: &str) -> (Severity, String) {
         let retired = matches!(self.drain_call(id), Some(DrainCall::Retired(_)));
+        let stage = self.entry(&id.group, id.slot).map(|entry| entry.stage);
+        if stage == Some(Stage::Draining(DrainReason::TakenBack)) {
+            return (Severity::Normal, format!("{id} was taken back by its provider ({how})"));
+        }
         match exit.map(|exit| exit.code) {
             Some(Some(Exit::DRAIN_NOT_CLEAN)) => {
                 (Severity::Warning, format!("{id} is gone, but not all its data found a new place ({how})"))
@@ -313,6 +328,9 @@ impl Planner<'_> {
 }
 
 fn what_it_waits_for(id: &NodeId, node: &ObservedNode) -> String {
+    if let Some(progress) = node.machine.as_ref().and_then(|machine| machine.progress.as_deref()) {
+        return format!("it was last seen {progress}");
+    }
     match &node.state {
         NodeState::Pending(Some(reason)) => reason.clone(),
         NodeState::Pending(None) => "the provider has not started it".to_owned(),

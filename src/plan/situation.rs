@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Operations;
-use crate::model::{ClusterRecord, EngineStatus, Observed};
+use crate::model::{ClusterRecord, EngineStatus, Launching, Observed};
 
 /// Everything a plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,8 @@ pub struct Facts {
     pub environment: EnvironmentMatch,
     /// How long a worker of an adaptive group that is too large has nothing to do before it goes.
     pub idle_period: Duration,
+    /// How nodes are launched, where that is done in batches and the provider names them.
+    pub launching: Option<Launching>,
 }
 
 /// Whether the caller's environment is at hand.

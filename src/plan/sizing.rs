@@ -103,10 +103,7 @@ impl Planner<'_> {
         let taken: BTreeSet<Slot> = self.occupied(group, |_| true).into_iter().collect();
         let free = (0..).map(Slot).filter(|slot| !taken.contains(slot)).take(allowed);
         let free: Vec<Slot> = free.collect();
-        for slot in &free {
-            self.intend(group, *slot, template);
-        }
-        let message = match free.len() {
+        let message = match self.intend_all(group, &free, template) {
             0 => return,
             1 => format!("a worker of group {group} is asked for"),
             count => format!("{count} workers of group {group} are asked for"),
@@ -137,7 +134,7 @@ impl Planner<'_> {
         // The newest first: the longer a node is on its way, the sooner it will be of use.
         let unregistered: Vec<NodeId> =
             ids.iter().rev().filter(|id| !registered(self, id)).take(surplus).cloned().collect();
-        let never_seen: Vec<NodeName> = unregistered.iter().map(NodeId::name).collect();
+        let never_seen = self.named(&unregistered);
         for id in &unregistered {
             let message = format!("{id} is no longer wanted, and had not registered yet");
             self.event(Severity::Normal, EventKind::NodeEnded, Some(id.name()), message);

@@ -4,14 +4,15 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     model::{
-        CallerContext, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, Interpreter, NodeId, NodeName,
-        Observed, Residue, Role, Stop, TemplateHash,
+        CallerContext, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId, Interpreter,
+        LaunchId, Launching, NodeId, NodeName, Observed, Residue, Role, Stop, TemplateHash,
     },
     security::Identity,
-    spec::{ClusterName, ComputeCluster},
+    spec::{ClusterName, ComputeCluster, GroupName},
 };
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use jiff::Timestamp;
 
 /// Where clusters run.
 ///
@@ -41,6 +42,34 @@ pub trait Provider: Send + Sync {
 
     /// Makes the cluster's anchor, if it is not there yet.
     async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError>;
+
+    /// How the cluster's nodes are launched, if this provider launches them in batches and names them
+    /// itself. Constant for a document; `None`: nodes are started by [`Provider::ensure_nodes`].
+    fn launching(&self, _: &ComputeCluster) -> Option<Launching> {
+        None
+    }
+
+    /// Makes the one call of a launch. The same launch is the same call, with the same token: it makes
+    /// nothing twice, and is answered alike. Whoever does not know whether it had its effect, repeats it.
+    ///
+    /// # Errors
+    /// Of kind `Capacity` or `Quota`, without residue: nothing was made, and the launch is given up. The
+    /// same for `Invalid` and for `Conflict`: the token was used for another request. After any other
+    /// error it is repeated.
+    async fn launch(&self, request: &LaunchRequest) -> Result<Launched, ProviderError> {
+        let message = format!("nodes of group {} are not launched in batches here", request.group);
+        Err(ProviderError::new(ErrorKind::Invalid, message))
+    }
+
+    /// Notes on nodes when they are to be gone whatever happens; `None`: never.
+    async fn set_expiry(
+        &self,
+        _cluster: &ClusterKey,
+        _nodes: &[NodeName],
+        _at: Option<Timestamp>,
+    ) -> Result<(), ProviderError> {
+        Ok(())
+    }
 
     /// Starts nodes, each at most once for its name. One that exists, or existed, is left as it is.
     /// Returns what could not be started; the others were.
@@ -111,6 +140,8 @@ pub struct Capabilities {
     pub surrounding: Surrounding,
     /// How long a worker that an adaptive group does not need has nothing to do before it goes.
     pub idle_period: Duration,
+    /// What was seen is good for so long, as long as nothing was changed by us: looking costs calls.
+    pub look_interval: Duration,
 }
 
 /// What a provider needs of the caller each time an anchor is made.
@@ -184,6 +215,51 @@ impl NodeRequest {
     pub fn role(&self) -> Role {
         self.id.role()
     }
+}
+
+/// One launch: as many nodes alike as the provider has room for, at most `count`, at least one.
+#[derive(Debug, Clone)]
+pub struct LaunchRequest {
+    /// Of which cluster.
+    pub cluster: ClusterKey,
+    /// What is wanted of it.
+    pub document: Arc<ComputeCluster>,
+    /// Goes into the tags of all that is made.
+    pub launch: LaunchId,
+    /// Goes with the call, and makes it one.
+    pub token: String,
+    /// The nodes' group.
+    pub group: GroupName,
+    /// Most nodes.
+    pub count: u32,
+    /// Which of the group's [`Launching::choices`], from 0.
+    pub choice: u32,
+    /// Fingerprint of the nodes' template; goes into their tags.
+    pub template: TemplateHash,
+    /// When they are to be gone whatever happens; goes into their tags. `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// What the engine wants to run on each; in the node's name, [`InstanceId::placeholder`] stands for
+    /// the instance's own id.
+    pub program: Arc<crate::engine::Launch>,
+    /// The certificate of their role; `None` when the cluster runs without TLS.
+    pub identity: Option<Arc<Identity>>,
+}
+
+impl LaunchRequest {
+    /// What the nodes do.
+    pub fn role(&self) -> Role {
+        if self.group.is_scheduler() { Role::Scheduler } else { Role::Worker }
+    }
+}
+
+/// What came of a launch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Launched {
+    /// All that the launch has made, whether or not it is still there. Fewer than were asked for: there
+    /// was no more room, and no more will come of it.
+    pub instances: Vec<InstanceId>,
+    /// Why there are fewer, if the provider has said so.
+    pub shortfall: Option<ProviderError>,
 }
 
 /// A node that could not be started.

@@ -16,8 +16,9 @@ mod os;
 mod registry;
 
 pub use contract::{
-    AnchorRequest, Caller, Capabilities, Directories, Follow, LogRequest, LogStream, Managed, NodeFailure,
-    NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding, Vitality,
+    AnchorRequest, Caller, Capabilities, Directories, Follow, LaunchRequest, Launched, LogRequest, LogStream,
+    Managed, NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
+    Vitality,
 };
 pub use machine::{boot_id, machine_id};
 pub use registry::{Family, NoProvider, Providers};

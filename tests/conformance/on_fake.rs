@@ -30,7 +30,13 @@ fn document(cluster: &ClusterKey) -> ComputeCluster {
 }
 
 fn node(cluster: &ClusterKey, group: GroupName, slot: u32) -> NodeId {
-    NodeId { cluster: cluster.name.clone(), group, slot: Slot(slot), incarnation: Incarnation(0) }
+    NodeId {
+        cluster: cluster.name.clone(),
+        group,
+        slot: Slot(slot),
+        incarnation: Incarnation(0),
+        instance: None,
+    }
 }
 
 #[async_trait]

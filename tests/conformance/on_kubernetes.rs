@@ -96,7 +96,13 @@ impl KubernetesStage {
     }
 
     fn node(cluster: &ClusterKey, group: GroupName, slot: u32) -> NodeId {
-        NodeId { cluster: cluster.name.clone(), group, slot: Slot(slot), incarnation: Incarnation(0) }
+        NodeId {
+            cluster: cluster.name.clone(),
+            group,
+            slot: Slot(slot),
+            incarnation: Incarnation(0),
+            instance: None,
+        }
     }
 
     /// One identity for all: these tests are about pods.

@@ -11,17 +11,18 @@ use async_trait::async_trait;
 use crewcall::{
     engine::{Endpoint, Engine, EngineError, Launch, StatusQuestion},
     model::{
-        ClusterKey, ClusterRecord, EngineStatus, Event, Ledger, NodeId, NodeName, Observed, SoftwareVersions,
-        Stage, Stop,
+        ClusterKey, ClusterRecord, EngineStatus, Event, Launching, Ledger, NodeId, NodeName, Observed,
+        SoftwareVersions, Stage, Stop,
     },
     provider::{
-        AnchorRequest, Caller, Capabilities, LogRequest, LogStream, Managed, NodeFailure, NodesRequest,
-        Prepared, Provider, ProviderError, Removal,
+        AnchorRequest, Caller, Capabilities, LaunchRequest, Launched, LogRequest, LogStream, Managed,
+        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, Removal,
     },
     spec::{ClusterName, ComputeCluster, GroupName},
     store::{SecretName, Store, StoreError, Strangers, Unreadable},
 };
 use futures_util::stream::BoxStream;
+use jiff::Timestamp;
 
 use crate::steps::Steps;
 
@@ -83,6 +84,39 @@ impl<P: Provider> Provider for CountedProvider<P> {
             self.inner.ensure_nodes(request).await
         };
         self.steps.call("ensure_nodes", call).await
+    }
+
+    fn launching(&self, document: &ComputeCluster) -> Option<Launching> {
+        self.inner.launching(document)
+    }
+
+    async fn launch(&self, request: &LaunchRequest) -> Result<Launched, ProviderError> {
+        let call = async {
+            let records = self.store.list().await.unwrap();
+            let record =
+                records.into_iter().flatten().find(|record| record.wanted.uid == request.cluster.uid);
+            let launches = record.as_ref().map(|record| &record.progress.ledger.launches);
+            let intended =
+                launches.and_then(|launches| launches.get(&request.launch)).is_some_and(|intent| {
+                    (&intent.group, intent.count, intent.choice, &intent.template)
+                        == (&request.group, request.count, request.choice, &request.template)
+                });
+            if !intended {
+                let missing = format!("launch {} has no durable intent", request.launch);
+                self.unintended.lock().unwrap().push(missing);
+            }
+            self.inner.launch(request).await
+        };
+        self.steps.call("launch", call).await
+    }
+
+    async fn set_expiry(
+        &self,
+        cluster: &ClusterKey,
+        nodes: &[NodeName],
+        at: Option<Timestamp>,
+    ) -> Result<(), ProviderError> {
+        self.inner.set_expiry(cluster, nodes, at).await
     }
 
     async fn remove_nodes(

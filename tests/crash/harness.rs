@@ -1,7 +1,7 @@
 //! Lives of controllers over one world and one store, until what was asked for is there.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -15,7 +15,7 @@ use crewcall::{
         Clock, ClusterView, CreateMode, CreateRequest, Fleet, FleetTools, Installation, RequestError,
         ScaleRequest, Unplaced,
     },
-    model::{BootId, CallerContext, CallerEnvironment, ClusterUid, MachineId},
+    model::{BootId, CallerContext, CallerEnvironment, Choice, ClusterUid, Launching, MachineId, Money},
     provider::{
         Provider, Providers,
         fake::{Call, FakeEngine, FakeProvider, Habits, Mishap, World},
@@ -104,12 +104,32 @@ pub enum Intents {
     NotLookedFor,
 }
 
+/// Who names nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// The plan, and each is made by its name.
+    ByPlan,
+    /// The provider, which launches them in batches. So many are launched in all, and not one more.
+    ByProvider(Option<usize>),
+}
+
+/// A first and a second choice for every group, without limits.
+fn launching() -> Launching {
+    let choice = |label: &str, price| Choice { label: label.to_owned(), hourly: Some(Money(price)) };
+    let both = || vec![choice("spot", 40_000), choice("on demand", 100_000)];
+    let groups = ["scheduler", "workers", "big"].map(|name| (name.parse().unwrap(), both()));
+    let capacity_retry = Duration::from_secs(60);
+    Launching { choices: groups.into(), largest: 1000, capacity_retry, ..Launching::default() }
+}
+
 /// One world and one store, and the controllers that live there one after the other.
 pub struct Harness {
     world: Arc<World>,
     state: TempDir,
     memory: Memory,
     intents: Intents,
+    naming: Naming,
+    steps: Mutex<Arc<Steps>>,
     uids: Arc<AtomicU64>,
     unintended: Arc<Mutex<Vec<String>>>,
     results: AtomicU64,
@@ -138,6 +158,9 @@ impl Harness {
         let state = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() };
         let begun = Timestamp::from_second(1_800_000_000).unwrap();
         let world = World::new(begun, scenario.habits.clone());
+        for (choice, room) in &scenario.rooms {
+            world.make_room(*choice, *room);
+        }
         for (call, mishap) in &scenario.mishaps {
             world.go_wrong(*call, [mishap.clone()]);
         }
@@ -146,6 +169,8 @@ impl Harness {
             state: state.unwrap(),
             memory: scenario.memory,
             intents: scenario.intents,
+            naming: scenario.naming,
+            steps: Mutex::default(),
             uids: Arc::default(),
             unintended: Arc::default(),
             results: AtomicU64::new(0),
@@ -164,6 +189,7 @@ impl Harness {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let steps = Arc::new(Steps::default());
+        *self.steps.lock().unwrap() = steps.clone();
         runtime.block_on(async {
             self.world.resume();
             let life = async {
@@ -200,7 +226,10 @@ impl Harness {
 
     fn tools(&self, steps: &Arc<Steps>) -> FleetTools {
         let provider: Arc<dyn Provider> = Arc::new(CountedProvider {
-            inner: FakeProvider::new(self.world.clone()),
+            inner: match self.naming {
+                Naming::ByPlan => FakeProvider::new(self.world.clone()),
+                Naming::ByProvider(_) => FakeProvider::launching(self.world.clone(), launching()),
+            },
             steps: steps.clone(),
             store: self.store(),
             unintended: self.unintended.clone(),
@@ -296,7 +325,7 @@ impl Harness {
         let nodes = self.world.nodes();
         let mut slots = BTreeSet::new();
         for (id, alive) in &nodes {
-            if !slots.insert((id.group.clone(), id.slot)) {
+            if id.instance.is_none() && !slots.insert((id.group.clone(), id.slot)) {
                 return Some(Fault::Double(format!("the slot of {id} has two nodes at rest")));
             }
             if !alive {
@@ -330,6 +359,17 @@ impl Harness {
         self.inspect(None).await
     }
 
+    /// How many calls the last controller made, if no more was launched than is allowed.
+    fn counted(&self) -> Result<BTreeMap<&'static str, u64>, Fault> {
+        let launched = self.world.launched();
+        match self.naming {
+            Naming::ByProvider(Some(most)) if launched != most => {
+                Err(Fault::Double(format!("{launched} instances were launched, and {most} are needed")))
+            }
+            Naming::ByProvider(_) | Naming::ByPlan => Ok(self.steps.lock().unwrap().made()),
+        }
+    }
+
     /// What must hold whenever the cluster is at rest.
     async fn inspect(&self, view: Option<&ClusterView>) -> Result<(), Fault> {
         if let Some(breach) = self.world.breaches().first() {
@@ -360,6 +400,9 @@ pub struct Scenario {
     pub wishes: Vec<Wish>,
     pub memory: Memory,
     pub intents: Intents,
+    pub naming: Naming,
+    /// For each choice of a launch, how many nodes there is room for.
+    pub rooms: Vec<(u32, usize)>,
     pub habits: Habits,
     pub mishaps: Vec<(Call, Mishap)>,
 }
@@ -371,9 +414,18 @@ impl Scenario {
             wishes: wishes.to_vec(),
             memory: Memory::Keeps,
             intents: Intents::LookedFor,
+            naming: Naming::ByPlan,
+            rooms: Vec::new(),
             habits: Habits::default(),
             mishaps: Vec::new(),
         }
+    }
+
+    /// Runs it without a crash. Returns how many calls were made of each kind.
+    pub fn count(&self) -> Result<BTreeMap<&'static str, u64>, Fault> {
+        let harness = Harness::new(self);
+        harness.live(&self.before, &self.wishes, &AtomicUsize::new(0), None)?;
+        harness.counted()
     }
 
     /// Runs it with a crash in each of its first lives. Returns where they crashed; fewer than asked
@@ -386,7 +438,7 @@ impl Scenario {
         for crash in crashes.iter().copied().map(Some).chain([None]) {
             match harness.live(before, &self.wishes, &done, crash)? {
                 Life::Crashed(call) => ends.push(call),
-                Life::Fulfilled => return Ok(ends),
+                Life::Fulfilled => return harness.counted().map(|_| ends),
             }
             before = &[];
         }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod batches;
 mod counted;
 mod harness;
 mod steps;
@@ -51,7 +52,8 @@ fn at_every_step(title: &str, scenario: &Scenario) {
 
 /// Two crashes in a row, the second anywhere in what the next controller does first.
 fn twice(title: &str, scenario: &Scenario) {
-    const CHANGING: [&str; 5] = ["replace", "ensure_nodes", "retire", "remove_nodes", "remove_anchor"];
+    const CHANGING: [&str; 6] =
+        ["replace", "ensure_nodes", "launch", "retire", "remove_nodes", "remove_anchor"];
     let mut tried = 0;
     for (index, (first, second)) in
         CHANGING.iter().flat_map(|first| CHANGING.iter().map(move |second| (first, second))).enumerate()
@@ -73,7 +75,11 @@ fn twice(title: &str, scenario: &Scenario) {
 }
 
 fn create() -> Scenario {
-    Scenario::new(&[], &[Wish::Create(Shape::of(2))])
+    create_of(2)
+}
+
+fn create_of(workers: u32) -> Scenario {
+    Scenario::new(&[], &[Wish::Create(Shape::of(workers))])
 }
 
 fn scale_up() -> Scenario {

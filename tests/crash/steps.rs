@@ -30,7 +30,7 @@ pub struct Crash {
 }
 
 /// All kinds of calls that change something, or that what changes depends on.
-pub const CALLS: [&str; 15] = [
+pub const CALLS: [&str; 16] = [
     "list",
     "prepare",
     "create",
@@ -42,6 +42,7 @@ pub const CALLS: [&str; 15] = [
     "append_events",
     "ensure_anchor",
     "ensure_nodes",
+    "launch",
     "retire",
     "remove_nodes",
     "remove_anchor",
@@ -68,6 +69,11 @@ impl Steps {
     /// From now on calls are counted, and the controller ends where `crash` says.
     pub fn begin(&self, crash: Option<Crash>) {
         *self.state() = State { counts: true, made: BTreeMap::new(), crash, ended: None };
+    }
+
+    /// How many calls were made of each kind.
+    pub fn made(&self) -> BTreeMap<&'static str, u64> {
+        self.state().made.clone()
     }
 
     /// The name of the call at which the controller has ended.

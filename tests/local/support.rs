@@ -266,6 +266,7 @@ pub fn node(cluster: &ClusterKey, group: &str, slot: u32) -> NodeId {
         group: group.parse().unwrap(),
         slot: Slot(slot),
         incarnation: Incarnation(0),
+        instance: None,
     }
 }
 

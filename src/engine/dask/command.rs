@@ -283,6 +283,7 @@ mod tests {
             group: GroupName::workers(),
             slot: Slot(0),
             incarnation: Incarnation(2),
+            instance: None,
         };
         let launch = launch::worker(&cluster, &id, &GroupName::workers(), "tls://demo-scheduler.ns.svc:8786");
         command(&launch, &surface())

@@ -38,7 +38,14 @@ impl Simulator {
                         self.check_removal(name, &before, &after);
                     }
                 }
-                Action::EnsureAnchor | Action::RemoveAnchor => {}
+                Action::LaunchBatch(planned) => {
+                    let intent = plan.ledger.launches.get(&planned.launch).expect("a durable intent");
+                    assert_eq!((&intent.group, intent.count), (&planned.group, planned.count));
+                    if let Some((before, _)) = self.batches.get(&planned.launch) {
+                        assert_eq!(before, planned, "the same token goes with the same call");
+                    }
+                }
+                Action::EnsureAnchor | Action::RemoveAnchor | Action::SetExpiry { .. } => {}
             }
         }
         self.check_sizes(plan);

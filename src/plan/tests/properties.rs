@@ -86,7 +86,7 @@ fn entry(time: BoxedStrategy<Timestamp>) -> impl Strategy<Value = SlotEntry> {
     (0..4u32, stage(), time.clone(), template, proptest::option::of(time)).prop_map(
         |(incarnation, stage, since, template, unseen_since)| {
             let incarnation = Incarnation(incarnation);
-            SlotEntry { incarnation, stage, since, template, unseen_since }
+            SlotEntry { incarnation, stage, since, template, unseen_since, machine: None }
         },
     )
 }
@@ -137,7 +137,7 @@ fn node_state() -> impl Strategy<Value = NodeState> {
 fn observed(group: GroupName, slot: Slot, incarnation: Incarnation, state: NodeState) -> ObservedNode {
     let address = (group.is_scheduler() && state == NodeState::Running).then(|| "tls://x:1".to_owned());
     ObservedNode {
-        id: NodeId { cluster: "demo".parse().unwrap(), group, slot, incarnation },
+        id: NodeId { cluster: "demo".parse().unwrap(), group, slot, incarnation, instance: None },
         template: TemplateHash::new("a"),
         state,
         origin: crate::model::Origin::default(),
@@ -145,6 +145,7 @@ fn observed(group: GroupName, slot: Slot, incarnation: Incarnation, state: NodeS
         reach: None,
         dashboard: None,
         last_log: vec!["last words".to_owned()],
+        machine: None,
     }
 }
 
@@ -202,6 +203,18 @@ proptest! {
         happenings in vec(happening(), 0..60),
     ) {
         let mut simulator = Simulator::new(workers);
+        for happening in &happenings {
+            simulator.happen(happening);
+        }
+        simulator.settle();
+    }
+
+    #[test]
+    fn whatever_happens_a_cluster_that_is_launched_in_batches_becomes_what_is_wanted(
+        workers in 0..6u32,
+        happenings in vec(happening(), 0..60),
+    ) {
+        let mut simulator = Simulator::launching(workers);
         for happening in &happenings {
             simulator.happen(happening);
         }

@@ -9,10 +9,12 @@ use std::{
 use super::story::{Story, adaptive, fixed, node, worker};
 use crate::{
     model::{
-        AnchorState, Demand, ErrorKind, Exit, Ledger, NodeName, NodeState, Observed, TemplateHash,
-        WorkerStatus,
+        AnchorState, Demand, ErrorKind, Exit, InstanceId, LaunchId, Ledger, NodeName, NodeState, Observed,
+        Slot, TemplateHash, WorkerStatus,
     },
-    plan::{Action, DrainCall, EngineView, LaunchFailure, Plan, needs_ranking, plan},
+    plan::{
+        Action, DrainCall, EngineView, LaunchFailure, MadeNodes, Plan, PlannedLaunch, needs_ranking, plan,
+    },
     spec::GroupName,
 };
 
@@ -57,6 +59,8 @@ pub(super) struct Simulator {
     /// Names that some plan was shown.
     pub shown: BTreeSet<NodeName>,
     pub foreign: NodeName,
+    /// What each launch was asked for as, and what it has made.
+    pub batches: BTreeMap<LaunchId, (PlannedLaunch, Vec<InstanceId>)>,
     /// Tasks that there are, each long enough for a worker of its own.
     pub tasks: usize,
 }
@@ -64,6 +68,14 @@ pub(super) struct Simulator {
 impl Simulator {
     pub(super) fn new(workers: u32) -> Self {
         Self::from(workers, Ledger::default(), Observed::default())
+    }
+
+    /// The same where nodes are launched in batches.
+    pub(super) fn launching(workers: u32) -> Self {
+        let mut simulator = Self::new(workers);
+        let Story { facts, .. } = Story::launching(workers);
+        simulator.story.facts = facts;
+        simulator
     }
 
     pub(super) fn from(workers: u32, ledger: Ledger, world: Observed) -> Self {
@@ -76,7 +88,7 @@ impl Simulator {
         let existed = story.world.nodes.iter().map(|node| node.id.name()).collect();
         story.world.nodes.push(foreign);
         let (calls, meaning, shown) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        Self { story, calls, existed, meaning, shown, foreign: name, tasks: 0 }
+        Self { story, calls, existed, meaning, shown, foreign: name, batches: BTreeMap::new(), tasks: 0 }
     }
 
     pub(super) fn happen(&mut self, what: &Happening) {
@@ -169,6 +181,7 @@ impl Simulator {
     }
 
     fn plan(&mut self) -> Plan {
+        self.story.look();
         if needs_ranking(&self.story.situation()) {
             let ranking = self.story.status().workers.keys().cloned().collect();
             self.story.status().ranking = Some(ranking);
@@ -221,6 +234,20 @@ impl Simulator {
                 };
                 operations.drain_ended(nodes.into_iter().map(|node| (node, call.clone())));
             }
+            Action::LaunchBatch(planned) => {
+                let made = self.batches.get(&planned.launch).map(|(_, instances)| instances.clone());
+                let made = made.map(|instances| MadeNodes { instances, shortfall: None });
+                let kind = match luck {
+                    Luck::Refused => ErrorKind::Capacity,
+                    Luck::Broken => ErrorKind::Invalid,
+                    Luck::Good | Luck::ReplyLost => ErrorKind::Transient,
+                };
+                let result = made
+                    .filter(|_| luck != Luck::ReplyLost)
+                    .ok_or_else(|| LaunchFailure { kind, ..failure(None) });
+                self.story.reply(&planned, result);
+            }
+            Action::SetExpiry { at, .. } => operations.expiry_ended(at, now),
             Action::Remove { nodes, .. } => operations.removal_ended(nodes, now),
             Action::RemoveAnchor => unreachable!("nothing is deleted here"),
         }
@@ -239,6 +266,22 @@ impl Simulator {
                     }
                 }
             }
+            Action::LaunchBatch(planned) => {
+                // The same token is the same call; every third launch finds room for half of it.
+                let anchored = world.anchor == AnchorState::Present;
+                if anchored && !self.batches.contains_key(&planned.launch) {
+                    let count =
+                        if self.batches.len() % 3 == 2 { planned.count.div_ceil(2) } else { planned.count };
+                    let from = world.nodes.len();
+                    let made = self.story.make(planned, count);
+                    for node in &mut self.story.world.nodes[from..] {
+                        (node.state, node.address) = (NodeState::Pending(None), None);
+                        assert!(self.existed.insert(node.id.name()));
+                    }
+                    self.batches.insert(planned.launch.clone(), (planned.clone(), made));
+                }
+            }
+            Action::SetExpiry { .. } => {}
             Action::Drain { nodes } => {
                 let at = self.story.now;
                 for node in world.nodes.iter_mut().filter(|node| nodes.contains(&node.id.name())) {
@@ -290,7 +333,9 @@ impl Simulator {
 
     /// The newest scheduler, if it runs, sees the workers that run.
     fn engine_answers(&mut self) {
-        let schedulers = self.story.world.nodes.iter().filter(|node| node.id.group.is_scheduler());
+        self.story.look();
+        let schedulers = self.story.world.nodes.iter();
+        let schedulers = schedulers.filter(|node| node.id.group.is_scheduler() && node.id.slot != Slot::NONE);
         let newest = schedulers.max_by_key(|node| node.id.incarnation);
         if newest.is_none_or(|node| node.state != NodeState::Running) {
             self.story.engine = EngineView::NotAsked;

@@ -10,14 +10,15 @@ use jiff::Timestamp;
 
 use crate::{
     model::{
-        AnchorState, BootId, CallerContext, ClusterRecord, ClusterUid, ConditionKind, ConditionStatus,
-        EngineStatus, ErrorKind, Exit, Incarnation, MachineId, NodeId, NodeName, NodeState, Observed,
-        ObservedNode, Presence, Progress, RECORD_FORMAT, Severity, Slot, SlotEntry, Stage, Stop, Wanted,
-        WorkerState, WorkerStatus,
+        AnchorState, BootId, CallerContext, Choice, ClusterRecord, ClusterUid, ConditionKind,
+        ConditionStatus, EngineStatus, ErrorKind, Exit, Incarnation, InstanceId, Launching, Machine,
+        MachineId, Money, NodeId, NodeName, NodeState, Observed, ObservedNode, Presence, Progress,
+        RECORD_FORMAT, Severity, Slot, SlotEntry, Stage, Stop, Wanted, WorkerState, WorkerStatus,
     },
     plan::{
-        Action, AnchorCall, DrainCall, EngineView, EnvironmentMatch, Facts, LaunchFailure, Operations,
-        Outcome, Plan, Situation, Surroundings, phase, plan, planner::later,
+        Action, AnchorCall, DrainCall, EngineView, EnvironmentMatch, ExpiryCall, Facts, LaunchCall,
+        LaunchFailure, LaunchReply, MadeNodes, Operations, Outcome, Plan, PlannedLaunch, Situation,
+        Surroundings, bind, phase, plan, planner::later,
     },
     spec::{ClusterSpec, ComputeCluster, GroupName, WorkerGroupSpec},
 };
@@ -29,6 +30,10 @@ pub(super) struct Story {
     pub operations: Operations,
     pub facts: Facts,
     pub now: Timestamp,
+    /// Launches whose call is under way.
+    pub calls: Vec<PlannedLaunch>,
+    /// How many instances were ever launched.
+    pub launched: u32,
 }
 
 pub(super) fn group(name: &str) -> GroupName {
@@ -77,7 +82,20 @@ pub(super) fn facts() -> Facts {
         surroundings: Surroundings::AtHand,
         environment: EnvironmentMatch::Matched,
         idle_period: Duration::from_secs(30),
+        launching: None,
     }
+}
+
+/// Two choices for workers, one for the scheduler.
+pub(super) fn launching() -> Launching {
+    let choice = |label: &str, price| Choice { label: label.to_owned(), hourly: Some(Money(price)) };
+    let on_demand = choice("on demand", 100_000);
+    let choices = BTreeMap::from([
+        (GroupName::scheduler(), vec![on_demand.clone()]),
+        (GroupName::workers(), vec![choice("spot", 40_000), on_demand]),
+    ]);
+    let capacity_retry = Duration::from_mins(1);
+    Launching { choices, largest: 1000, capacity_retry, max_cost: None, max_hourly_cost: None }
 }
 
 pub(super) fn node(id: &NodeId, template: &crate::model::TemplateHash) -> ObservedNode {
@@ -90,6 +108,7 @@ pub(super) fn node(id: &NodeId, template: &crate::model::TemplateHash) -> Observ
         reach: None,
         dashboard: None,
         last_log: Vec::new(),
+        machine: None,
     }
 }
 
@@ -115,7 +134,66 @@ impl Story {
             operations: Operations::default(),
             facts: facts(),
             now: Timestamp::UNIX_EPOCH,
+            calls: Vec::new(),
+            launched: 0,
         }
+    }
+
+    /// One that was just asked for where nodes are launched in batches.
+    pub(super) fn launching(workers: u32) -> Self {
+        let mut story = Self::of(workers);
+        story.facts.launching = Some(launching());
+        story.facts.visibility_delay = Duration::from_secs(10);
+        story
+    }
+
+    /// The world is looked at.
+    pub(super) fn look(&mut self) {
+        let world = std::mem::take(&mut self.world);
+        self.world = bind(&self.record.progress.ledger, world);
+    }
+
+    /// A launch makes so many nodes; whoever made the call is told nothing.
+    pub(super) fn make(&mut self, planned: &PlannedLaunch, count: u32) -> Vec<InstanceId> {
+        let number = |n: u32| InstanceId::new(format!("i-{:04}", self.launched + n));
+        let instances: Vec<InstanceId> = (0..count.min(planned.count)).map(number).collect();
+        self.launched += count.min(planned.count);
+        for instance in &instances {
+            let name = self.record.name().clone();
+            let id = NodeId::launched(name, planned.group.clone(), instance.clone());
+            let choices = self.facts.launching.as_ref().unwrap().choices.get(&planned.group);
+            let mut node = node(&id, &planned.template);
+            node.machine = Some(Machine {
+                launch: planned.launch.clone(),
+                hourly: choices.and_then(|choices| choices.get(planned.choice as usize)?.hourly),
+                taken_back_at: None,
+                expires_at: planned.expires_at,
+                progress: None,
+            });
+            self.world.nodes.push(node);
+        }
+        instances
+    }
+
+    /// The oldest call that is under way is answered: it made so many.
+    pub(super) fn answered(&mut self, count: u32) -> &mut Self {
+        let planned = self.calls.remove(0);
+        let instances = self.make(&planned, count);
+        self.reply(&planned, Ok(MadeNodes { instances, shortfall: None }));
+        self
+    }
+
+    /// The oldest call that is under way fails.
+    pub(super) fn refused(&mut self, kind: ErrorKind, message: &str) -> &mut Self {
+        let planned = self.calls.remove(0);
+        let failure = LaunchFailure { node: None, at: self.now, kind, message: message.to_owned() };
+        self.reply(&planned, Err(failure));
+        self
+    }
+
+    pub(super) fn reply(&mut self, planned: &PlannedLaunch, result: Result<MadeNodes, LaunchFailure>) {
+        let launch = planned.launch.clone();
+        self.operations.batch_ended(LaunchReply { launch, result });
     }
 
     /// A cluster whose workers are all there.
@@ -153,18 +231,26 @@ impl Story {
 
     /// Plans, notes the ledger as the controller would, and tells what was planned.
     pub(super) fn plan(&mut self) -> String {
+        self.look();
         let plan = plan(&self.situation());
         let told = self.tell(&plan);
         self.record.progress.ledger = plan.ledger;
         self.record.progress.conditions = plan.conditions;
         self.record.progress.observed_generation = self.record.wanted.generation;
         self.operations.launch_failures.clear();
+        self.operations.launch_replies.clear();
         for action in plan.actions {
             match action {
                 Action::EnsureAnchor => self.operations.anchor = AnchorCall::Made(self.now),
                 Action::Launch { nodes, .. } => {
                     self.operations.asked.extend(nodes.into_iter().map(|node| (node.id.name(), self.now)));
                 }
+                Action::LaunchBatch(planned) => {
+                    let call = LaunchCall::InFlight(self.now);
+                    self.operations.launch_calls.insert(planned.launch.clone(), call);
+                    self.calls.push(planned);
+                }
+                Action::SetExpiry { .. } => self.operations.expiry = Some(ExpiryCall::InFlight),
                 Action::Drain { nodes } => {
                     self.operations.drains.extend(nodes.into_iter().map(|node| (node, DrainCall::InFlight)));
                 }
@@ -184,6 +270,14 @@ impl Story {
                     let names: Vec<_> = nodes.iter().map(|node| node.id.to_string()).collect();
                     let to = if scheduler.is_some() { "with a scheduler" } else { "alone" };
                     writeln!(told, "launch {}, {to}", names.join(" ")).unwrap();
+                }
+                Action::LaunchBatch(planned) => {
+                    let PlannedLaunch { group, count, choice, .. } = planned;
+                    writeln!(told, "launch {count} of {group}, choice {choice}").unwrap();
+                }
+                Action::SetExpiry { nodes, at } => {
+                    let at = at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+                    writeln!(told, "let {} expire {at}", join(nodes)).unwrap();
                 }
                 Action::Drain { nodes } => writeln!(told, "drain {}", join(nodes)).unwrap(),
                 Action::Remove { nodes, how: Stop::Now } => {
@@ -234,7 +328,13 @@ impl Story {
 
     pub(super) fn id(&self, group_name: &str, slot: u32, incarnation: u32) -> NodeId {
         let (slot, incarnation) = (Slot(slot), Incarnation(incarnation));
-        NodeId { cluster: self.record.name().clone(), group: group(group_name), slot, incarnation }
+        NodeId {
+            cluster: self.record.name().clone(),
+            group: group(group_name),
+            slot,
+            incarnation,
+            instance: None,
+        }
     }
 
     /// `workers-2-0` of the cluster.
@@ -337,6 +437,7 @@ impl Story {
 
     /// Another controller takes over: what this one had begun is forgotten.
     pub(super) fn restart(&mut self) -> &mut Self {
+        self.calls.clear();
         self.operations = Operations::default();
         self.engine = EngineView::NotAsked;
         self

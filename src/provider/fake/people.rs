@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
-    model::{AnchorState, Departure, Exit, NodeId, NodeName, NodeState, ObservedNode, Stop, TemplateHash},
+    model::{
+        AnchorState, Departure, Exit, Machine, NodeId, NodeName, NodeState, ObservedNode, Stop, TemplateHash,
+    },
     spec::ClusterName,
 };
 
@@ -52,6 +54,8 @@ pub(super) struct Node {
     pub retiring: Option<Timestamp>,
     /// Told to go: forgotten once it has ended.
     pub removed: bool,
+    /// More about it, where it was launched in a batch.
+    pub machine: Option<Machine>,
 }
 
 /// How a node will end, or has ended.
@@ -75,6 +79,7 @@ impl Node {
             end: None,
             retiring: None,
             removed: false,
+            machine: None,
         }
     }
 
@@ -104,7 +109,10 @@ impl Node {
             _ if self.runs <= now => NodeState::Running,
             _ => NodeState::Pending(None),
         };
-        let endpoint = self.id.group.is_scheduler() && state == NodeState::Running;
+        // The address of a machine is known before anything listens there.
+        let known =
+            state == NodeState::Running || self.machine.is_some() && matches!(state, NodeState::Pending(_));
+        let endpoint = self.id.group.is_scheduler() && known;
         ObservedNode {
             id: self.id.clone(),
             template: self.template.clone(),
@@ -114,12 +122,19 @@ impl Node {
             reach: None,
             dashboard: None,
             last_log: Vec::new(),
+            machine: self.machine.clone(),
         }
+    }
+
+    /// When its provider ends it, if it has said so.
+    fn taken_back_at(&self) -> Option<Timestamp> {
+        self.machine.as_ref().and_then(|machine| machine.taken_back_at)
     }
 
     fn due(&self) -> impl Iterator<Item = Timestamp> {
         let end = self.end.as_ref().map(|end| end.at);
-        [Some(self.visible), Some(self.runs), Some(self.registers), self.retiring, end].into_iter().flatten()
+        let times = [Some(self.visible), Some(self.runs), Some(self.registers), self.retiring, end];
+        times.into_iter().chain([self.taken_back_at()]).flatten()
     }
 }
 
@@ -159,12 +174,17 @@ impl Place {
     /// The scheduler that workers talk to: the newest that runs.
     pub fn scheduler(&self, now: Timestamp) -> Option<&Node> {
         let schedulers = self.nodes.values().filter(|node| node.id.group.is_scheduler() && node.runs(now));
-        schedulers.max_by_key(|node| node.id.incarnation)
+        schedulers.max_by_key(|node| (node.id.incarnation, node.runs))
     }
 
     /// Has everything happen that is due.
     pub fn advance(&mut self, now: Timestamp, habits: &Habits) {
         self.end_retirements(now, habits);
+        for node in self.nodes.values_mut() {
+            if let Some(at) = node.taken_back_at().filter(|at| *at <= now) {
+                node.end.get_or_insert(End { at, code: None, signal: Some(9) });
+            }
+        }
         self.end_nodes(now);
         self.register(now);
         self.nodes.retain(|_, node| !(node.removed && node.has_ended(now)));

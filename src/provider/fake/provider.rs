@@ -11,10 +11,11 @@ use super::{
     world::{Call, State, World, after},
 };
 use crate::{
-    model::{ClusterKey, ErrorKind, NodeName, Observed, Stop},
+    model::{ClusterKey, ErrorKind, InstanceId, Launching, Machine, Money, NodeId, NodeName, Observed, Stop},
     provider::{
-        AnchorRequest, Caller, Capabilities, LogRequest, LogStream, Managed, NodeFailure, NodeRequest,
-        NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding, Vitality,
+        AnchorRequest, Caller, Capabilities, LaunchRequest, Launched, LogRequest, LogStream, Managed,
+        NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
+        Vitality,
     },
     spec::ComputeCluster,
 };
@@ -27,6 +28,7 @@ const HINT: Duration = Duration::from_mins(1);
 pub struct FakeProvider {
     world: Arc<World>,
     capabilities: Capabilities,
+    launching: Option<Launching>,
 }
 
 impl FakeProvider {
@@ -36,14 +38,83 @@ impl FakeProvider {
         let start_deadline = Duration::from_mins(1);
         let surrounding = Surrounding::NotNeeded;
         let idle_period = Duration::from_secs(30);
+        let look_interval = Duration::ZERO;
         Self {
             world,
-            capabilities: Capabilities { start_deadline, visibility_delay, surrounding, idle_period },
+            launching: None,
+            capabilities: Capabilities {
+                start_deadline,
+                visibility_delay,
+                surrounding,
+                idle_period,
+                look_interval,
+            },
         }
+    }
+
+    /// One that launches nodes in batches and names them itself, as `launching` says.
+    pub fn launching(world: Arc<World>, launching: Launching) -> Self {
+        let mut provider = Self::new(world);
+        provider.launching = Some(launching);
+        provider.capabilities.look_interval = Duration::from_secs(3);
+        provider
     }
 }
 
 impl State {
+    /// One call of a launch: the same token is the same call.
+    fn launch(&mut self, request: &LaunchRequest, hourly: Option<Money>) -> Result<Launched, ProviderError> {
+        let (now, habits) = (self.now(), self.habits.clone());
+        let LaunchRequest { cluster, group, count, choice, template, expires_at, program, .. } = request;
+        let call =
+            format!("{} {group} {count} {choice} {template} {expires_at:?} {program:?}", request.launch);
+        if let Some((before, instances)) = self.launches.get(&request.token) {
+            if *before != call {
+                self.breaches.push(format!("the token of launch {} goes with another call", request.launch));
+                return Err(ProviderError::new(ErrorKind::Conflict, "the token was used for another call"));
+            }
+            return Ok(Launched { instances: instances.clone(), shortfall: None });
+        }
+        let total: usize = self.places.values().map(|place| place.nodes.len()).sum();
+        let room = self.rooms.get(choice).copied().unwrap_or(usize::MAX);
+        let room = room.min(habits.capacity.saturating_sub(total));
+        let made: usize = self.launches.values().map(|(_, instances)| instances.len()).sum();
+        let full = || ProviderError::new(ErrorKind::Capacity, format!("no room for choice {choice}"));
+        let place = self.places.get_mut(&cluster.uid);
+        let Some(place) = place.filter(|place| matches!(place.anchor, Anchor::Present { .. })) else {
+            let message = format!("cluster {} has no anchor", cluster.name);
+            return Err(ProviderError::new(ErrorKind::NotFound, message));
+        };
+        let makes = room.min(*count as usize);
+        if makes == 0 {
+            return Err(full());
+        }
+        // Not in the order of their names, and not one after the other.
+        let number = |index: usize| {
+            let number = u32::try_from(made + index).unwrap_or(u32::MAX).wrapping_mul(0x9e37_79b1);
+            InstanceId::new(format!("i-{number:08x}"))
+        };
+        let instances: Vec<InstanceId> = (0..makes).map(number).collect();
+        for instance in &instances {
+            let id = NodeId::launched(cluster.name.clone(), group.clone(), instance.clone());
+            let mut node = Node::new(id, template.clone(), now, &habits);
+            node.machine = Some(Machine {
+                launch: request.launch.clone(),
+                hourly,
+                taken_back_at: None,
+                expires_at: *expires_at,
+                progress: None,
+            });
+            place.started.insert(node.id.name());
+            place.nodes.insert(node.id.name(), node);
+        }
+        if let Some(room) = self.rooms.get_mut(choice) {
+            *room = room.saturating_sub(makes);
+        }
+        self.launches.insert(request.token.clone(), (call, instances.clone()));
+        Ok(Launched { instances, shortfall: (makes < *count as usize).then(full) })
+    }
+
     fn start(&mut self, cluster: &ClusterKey, request: &NodeRequest, now: Timestamp) -> Option<NodeFailure> {
         let total: usize = self.places.values().map(|place| place.nodes.len()).sum();
         let habits = self.habits.clone();
@@ -115,6 +186,35 @@ impl Provider for FakeProvider {
             Ok(())
         };
         self.world.call(Call::EnsureAnchor, make).await
+    }
+
+    fn launching(&self, _: &ComputeCluster) -> Option<Launching> {
+        self.launching.clone()
+    }
+
+    async fn launch(&self, request: &LaunchRequest) -> Result<Launched, ProviderError> {
+        let choices = self.launching.as_ref().and_then(|launching| launching.choices.get(&request.group));
+        let hourly = choices.and_then(|choices| choices.get(request.choice as usize)?.hourly);
+        self.world.call(Call::Launch, |state: &mut State| state.launch(request, hourly)).await
+    }
+
+    async fn set_expiry(
+        &self,
+        cluster: &ClusterKey,
+        nodes: &[NodeName],
+        at: Option<Timestamp>,
+    ) -> Result<(), ProviderError> {
+        let set = |state: &mut State| {
+            let place = state.places.get_mut(&cluster.uid).into_iter();
+            let all = place.flat_map(|place| place.nodes.iter_mut());
+            for (_, node) in all.filter(|(name, _)| nodes.contains(name)) {
+                if let Some(machine) = &mut node.machine {
+                    machine.expires_at = at;
+                }
+            }
+            Ok(())
+        };
+        self.world.call(Call::Launch, set).await
     }
 
     async fn ensure_nodes(&self, request: &NodesRequest) -> Result<Vec<NodeFailure>, ProviderError> {

@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::people::{Anchor, End, Place};
 use crate::{
-    model::{ClusterUid, NodeId, NodeName},
+    model::{ClusterUid, InstanceId, NodeId, NodeName},
     provider::ProviderError,
 };
 
@@ -66,6 +66,8 @@ pub enum Call {
     EnsureAnchor,
     /// Nodes are made.
     EnsureNodes,
+    /// Nodes are launched in a batch.
+    Launch,
     /// Nodes are removed.
     RemoveNodes,
     /// An anchor is removed.
@@ -95,6 +97,10 @@ pub(super) struct State {
     mishaps: BTreeMap<Call, VecDeque<Mishap>>,
     /// What no controller may ever do, and some has done.
     pub breaches: Vec<String>,
+    /// What was asked for with each token, and what was made.
+    pub launches: BTreeMap<String, (String, Vec<InstanceId>)>,
+    /// For each choice of a launch, how many more there is room for; no limit where nothing is said.
+    pub rooms: BTreeMap<u32, usize>,
     next_result: u64,
     time: Time,
 }
@@ -116,6 +122,8 @@ impl World {
             habits,
             mishaps: BTreeMap::new(),
             breaches: Vec::new(),
+            launches: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             next_result: 0,
             time,
         };
@@ -142,6 +150,33 @@ impl World {
     /// Has the next calls of a kind go wrong, one mishap each.
     pub fn go_wrong(&self, call: Call, mishaps: impl IntoIterator<Item = Mishap>) {
         self.state().mishaps.entry(call).or_default().extend(mishaps);
+    }
+
+    /// From now on launches of a choice find room for so many more nodes.
+    pub fn make_room(&self, choice: u32, nodes: usize) {
+        self.state().rooms.insert(choice, nodes);
+    }
+
+    /// How many instances were ever launched.
+    pub fn launched(&self) -> usize {
+        self.state().launches.values().map(|(_, instances)| instances.len()).sum()
+    }
+
+    /// Gives notice to a machine: it retires by itself, and is ended after `notice`.
+    pub fn take_back(&self, cluster: &ClusterUid, node: &NodeName, notice: Duration) {
+        let mut state = self.advanced();
+        let (now, transfer) = (state.now(), state.habits.transfer);
+        let place = state.places.get_mut(cluster);
+        if let Some(node) = place.and_then(|place| place.nodes.get_mut(node)) {
+            if let Some(machine) = &mut node.machine {
+                machine.taken_back_at = Some(after(now, notice));
+            }
+            if node.registered {
+                node.retiring.get_or_insert(after(now, transfer));
+            }
+        }
+        drop(state);
+        self.tell();
     }
 
     /// Has every worker that is registered compute so many results, and keep them.

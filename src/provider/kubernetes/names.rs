@@ -120,6 +120,7 @@ pub fn node_of(cluster: &ClusterName, labels: &BTreeMap<String, String>) -> Opti
         group: labels.get(label::GROUP)?.parse().ok()?,
         slot: Slot(labels.get(label::SLOT)?.parse().ok()?),
         incarnation: Incarnation(labels.get(label::INCARNATION)?.parse().ok()?),
+        instance: None,
     })
 }
 
@@ -135,6 +136,7 @@ mod tests {
             group: "big-1".parse().unwrap(),
             slot: Slot(12),
             incarnation: Incarnation(3),
+            instance: None,
         };
         let mut labels = labels(&cluster, "here");
         assert_eq!(node_of(&cluster.name, &labels), None);

@@ -128,6 +128,7 @@ impl Provider for KubernetesProvider {
             visibility_delay: BEHIND,
             surrounding: Surrounding::NotNeeded,
             idle_period: IDLE_PERIOD,
+            look_interval: Duration::ZERO,
         }
     }
 

@@ -56,6 +56,7 @@ impl Sight {
             address: pod.endpoint().map(str::to_owned),
             dashboard: way.and_then(|way| way.dashboard.clone()),
             last_log,
+            machine: None,
         }
     }
 

@@ -30,5 +30,6 @@ fn node(node: HostNode) -> ObservedNode {
         reach: None,
         dashboard: node.dashboard_port.map(|port| format!("http://127.0.0.1:{port}/status")),
         last_log: node.last_log,
+        machine: None,
     }
 }

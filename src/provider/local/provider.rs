@@ -178,6 +178,7 @@ impl Provider for LocalProvider {
             visibility_delay: Duration::ZERO,
             surrounding: Surrounding::CallersEnvironment,
             idle_period: self.idle_period,
+            look_interval: Duration::ZERO,
         }
     }
 

@@ -54,6 +54,7 @@ impl Scene {
             group: group.clone(),
             slot: Slot(3),
             incarnation: Incarnation(1),
+            instance: None,
         };
         let engine = DaskEngine::default();
         let launch = match id.role() {

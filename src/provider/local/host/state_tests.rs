@@ -11,6 +11,7 @@ fn admission(slot: u32) -> Admission {
         group: "workers".parse().unwrap(),
         slot: Slot(slot),
         incarnation: Incarnation(0),
+        instance: None,
     };
     let launch = NodeLaunch {
         id,

@@ -9,8 +9,9 @@ use super::fixture::*;
 use crate::{
     model::{
         AdaptiveSize, Anchoring, CallerContext, ClusterRecord, Condition, ConditionKind, ConditionStatus,
-        DrainReason, EndReason, Ending, FailureNote, Failures, GroupLedger, HeldUp, Incarnation, Interpreter,
-        NodeName, Presence, Slot, SlotEntry, SoftwareVersions, Stage, TemplateHash,
+        DrainReason, EndReason, Ending, FailureNote, Failures, GroupLedger, HeldUp, Incarnation, InstanceId,
+        Interpreter, LaunchId, LaunchIntent, Money, NodeName, Presence, RequestHash, Shortage, Slot,
+        SlotEntry, SlotMachine, SoftwareVersions, Spending, Stage, TemplateHash,
     },
     spec::GroupName,
     store::{Store, StoreError},
@@ -39,17 +40,42 @@ fn stage() -> impl Strategy<Value = Stage> {
         Stage::Draining(DrainReason::Idle),
         Stage::Draining(DrainReason::Rolled),
         Stage::Draining(DrainReason::GroupRemoved),
+        Stage::Draining(DrainReason::TakenBack),
     ])
 }
 
+fn machine() -> impl Strategy<Value = SlotMachine> {
+    prop_oneof![
+        any::<u64>().prop_map(|bits| SlotMachine::Awaited(LaunchId::from_random(bits))),
+        text().prop_map(|name| SlotMachine::Known(InstanceId::new(name))),
+    ]
+}
+
+fn intent() -> impl Strategy<Value = LaunchIntent> {
+    (any::<u32>(), any::<u32>(), text(), time()).prop_map(|(count, choice, text, at)| LaunchIntent {
+        group: GroupName::workers(),
+        count,
+        choice,
+        template: TemplateHash::new(text.clone()),
+        request: RequestHash::of(&text),
+        at,
+    })
+}
+
+fn shortage() -> impl Strategy<Value = Shortage> {
+    (any::<u32>(), time(), text()).prop_map(|(next, at, message)| Shortage { next, at, message })
+}
+
 fn slot() -> impl Strategy<Value = SlotEntry> {
-    (any::<u32>(), stage(), time(), text(), prop::option::of(time())).prop_map(
-        |(incarnation, stage, since, template, unseen_since)| SlotEntry {
+    let machine = prop::option::of(machine());
+    (any::<u32>(), stage(), time(), text(), prop::option::of(time()), machine).prop_map(
+        |(incarnation, stage, since, template, unseen_since, machine)| SlotEntry {
             incarnation: Incarnation(incarnation),
             stage,
             since,
             template: TemplateHash::new(template),
             unseen_since,
+            machine,
         },
     )
 }
@@ -81,13 +107,15 @@ fn adaptive() -> impl Strategy<Value = AdaptiveSize> {
 fn group() -> impl Strategy<Value = GroupLedger> {
     let slots = prop::collection::btree_map(any::<u32>().prop_map(Slot), slot(), 0..4);
     let kept = any::<Option<u64>>();
-    (slots, failures(), kept, prop::option::of(adaptive()), any::<Option<u64>>()).prop_map(
-        |(slots, failures, kept_at_generation, adaptive, startup_millis)| GroupLedger {
+    let shortage = prop::option::of(shortage());
+    (slots, failures(), kept, prop::option::of(adaptive()), any::<Option<u64>>(), shortage).prop_map(
+        |(slots, failures, kept_at_generation, adaptive, startup_millis, shortage)| GroupLedger {
             slots,
             failures,
             kept_at_generation,
             adaptive,
             startup_millis,
+            shortage,
         },
     )
 }
@@ -137,7 +165,11 @@ prop_compose! {
         context in context(),
         interpreter in prop::option::of(interpreter()),
         groups in prop::collection::btree_map("[a-z]{1,10}", group(), 0..3),
-        anchor_failures in failures(),
+        (anchor_failures, launches, spending) in (
+            failures(),
+            prop::collection::vec(intent(), 0..3),
+            prop::option::of((any::<u64>(), time())),
+        ),
         conditions in prop::collection::vec(condition(), 0..3),
     ) -> ClusterRecord {
         let mut record = record("demo", uid);
@@ -155,6 +187,13 @@ prop_compose! {
         record.progress.conditions = conditions;
         record.progress.ledger.anchor = Anchoring::Made;
         record.progress.ledger.anchor_failures = anchor_failures;
+        record.progress.ledger.launches =
+            (0..).map(LaunchId::from_random).zip(launches).collect::<BTreeMap<_, _>>();
+        record.progress.ledger.spending = spending.map(|(amount, since)| Spending {
+            spent: Money(amount),
+            since,
+            hourly: Money(amount / 2),
+        });
         record.progress.ledger.groups = groups
             .into_iter()
             .map(|(name, group)| (name.parse::<GroupName>().unwrap(), group))
