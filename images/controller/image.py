@@ -5,8 +5,8 @@ It holds the program, certificates of public authorities, and nothing else: no s
 program is linked statically where this machine has what that takes (``x86_64-unknown-linux-musl`` and
 ``musl-gcc``); where it has not, the shared libraries that it needs come with it.
 
-What is written is an image layout of the Open Container Initiative, version 1.1: a directory, or, for a name that
-ends in ``.tar``, an archive.
+What is written is an image layout of the Open Container Initiative, version 1.1: a directory, or, for a name
+that ends in ``.tar``, an archive.
 """
 
 from __future__ import annotations
@@ -142,6 +142,8 @@ def write(root: Path, output: Path, name: str) -> dict[str, object]:
     """Writes the layout; the image's digest, and its size in bytes, as it travels."""
     with tempfile.TemporaryDirectory(prefix="crewcall-layout-") as scratch:
         layout = Path(scratch) if output.suffix == ".tar" else output
+        if (layout / "index.json").exists():
+            shutil.rmtree(layout / "blobs", ignore_errors=True)
         (layout / "blobs/sha256").mkdir(parents=True, exist_ok=True)
         content, layer = compressed(root)
         configuration = {

@@ -147,7 +147,7 @@ def test_the_notes_say_the_next_command() -> None:
 
 @pytest.fixture(scope="module")
 def monitoring(kubeconfig: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The definitions of ServiceMonitor and PodMonitor: those that are there, else from their project's module."""
+    """The definitions of ServiceMonitor and PodMonitor: those that are there, else their project's."""
     kubectl = Kubectl("default", kubeconfig)
     kinds = ("servicemonitors", "podmonitors")
     there = [f"crd/{kind}.monitoring.coreos.com" for kind in kinds]
@@ -197,7 +197,7 @@ Right = tuple[str, str, str]
 def allowed(
     kubectl: Kubectl, account: str, rights: list[Right], namespace: str, name: str = ""
 ) -> list[Right]:
-    """Those of the rights that an account or a user has in a namespace (`""`: in all), on objects or one object."""
+    """Those of the rights that somebody has in a namespace (`""`: in all), on all objects or on one."""
     reviews = []
     for verb, resource, subresource in rights:
         plural, _, group = resource.partition(".")
