@@ -238,18 +238,18 @@ def _roles(kubectl: Kubectl, *arguments: str) -> Iterator[str]:
 CLUSTERS = "computeclusters.crewcall.dev"
 ROLES = "roles.rbac.authorization.k8s.io"
 MAY: list[Right] = [
-    *((verb, CLUSTERS, "") for verb in ("get", "list", "watch", "patch")),
+    *((verb, CLUSTERS, "") for verb in ("get", "list", "watch", "delete")),
     ("patch", CLUSTERS, "status"),
-    *((verb, what, "") for verb in ("create", "list", "watch", "delete") for what in ("pods", "services")),
-    *((verb, "secrets", "") for verb in ("create", "get", "delete")),
-    *((verb, "configmaps", "") for verb in ("create", "delete")),
+    *((verb, what, "") for verb in ("create", "list", "watch", "delete") for what in ("pods", "configmaps")),
+    *((verb, what, "") for verb in ("create", "get", "list", "delete") for what in ("services", "secrets")),
     ("create", "networkpolicies.networking.k8s.io", ""),
     ("create", ROLES, ""),
     ("create", "events.events.k8s.io", ""),
     ("get", "pods", "log"),
 ]
 MAY_NOT: list[Right] = [
-    ("create", CLUSTERS, ""),
+    *((verb, CLUSTERS, "") for verb in ("create", "update", "patch")),
+    *((verb, "secrets", "") for verb in ("update", "patch")),
     ("create", "rolebindings.rbac.authorization.k8s.io", ""),
     ("escalate", ROLES, ""),
     ("bind", ROLES, ""),
