@@ -13,8 +13,9 @@ import os
 import shlex
 import signal
 import sys
+from pathlib import Path
 
-from lab import access, fake_nodes, images, lifecycle, machine, report, settings, tools
+from lab import access, fake_nodes, images, lifecycle, machine, pushed, report, settings, tools
 
 Failures = (
     access.AccessError,
@@ -53,6 +54,9 @@ def arguments() -> argparse.Namespace:
     fakes.add_argument("count", type=int, metavar="N")
     failure = verbs.add_parser("report", help="pods, events and logs of a namespace")
     failure.add_argument("namespace")
+    push = verbs.add_parser("push", help="have the registry serve an image that was made elsewhere")
+    push.add_argument("layout", type=Path, help="a directory with an image layout")
+    push.add_argument("name", metavar="REPOSITORY:TAG")
     calls = verbs.add_parser("calls", help="count the calls that clients have made, by verb and resource")
     calls.add_argument("--agent", default="", metavar="TEXT", help="only of user agents that contain this")
     calls.add_argument("--namespace", default="", help="only in this one")
@@ -84,6 +88,8 @@ def main() -> int:
         print(access.kubeconfig(given.namespace, without=given.without), end="")
     elif given.verb == "kwok":
         fake_nodes.have(given.count)
+    elif given.verb == "push":
+        pushed.push(given.layout, given.name)
     elif given.verb == "calls":
         for what, count in report.calls(given.agent, given.namespace, given.since).most_common():
             print(f"{count:7} {what}")

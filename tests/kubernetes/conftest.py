@@ -128,3 +128,22 @@ def kubectl(kubeconfig: str, request: pytest.FixtureRequest) -> Iterator[Kubectl
             print(cluster("report", tool.namespace).stdout)
     finally:
         tool("delete", "namespace", tool.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def operator_layout() -> Path:
+    """The operator's image as `images/controller/image.py` has written it."""
+    if "CREWCALL_TEST_OPERATOR_IMAGE" not in os.environ:
+        pytest.skip("CREWCALL_TEST_OPERATOR_IMAGE names no image layout")
+    return Path(os.environ["CREWCALL_TEST_OPERATOR_IMAGE"])
+
+
+@pytest.fixture(scope="session")
+def operator_image(operator_layout: Path, kubeconfig: str) -> str:
+    """The operator's image in the registry of the cluster made here, by its digest."""
+    if "CREWCALL_TEST_REGISTRY" not in os.environ:
+        pytest.skip("needs the registry of the cluster made here")
+    pushed = cluster("push", str(operator_layout), "crewcall/crewcall:test")
+    assert pushed.returncode == 0, pushed.stderr
+    (manifest,) = json.loads((operator_layout / "index.json").read_text())["manifests"]
+    return f"{os.environ['CREWCALL_TEST_REGISTRY']}/crewcall/crewcall@{manifest['digest']}"
