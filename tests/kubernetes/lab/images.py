@@ -25,8 +25,8 @@ from pathlib import Path
 
 from . import settings, tools
 
+DASK_REPOSITORIES = ["dask/dask", "daskdev/dask"]
 PUBLIC_REPOSITORY = "ghcr.io/dask/dask"
-WORKLOADS_REPOSITORY = "ghcr.io/dask/workloads"
 
 _ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 _NEEDLESS = ["test", "tests", "idlelib", "turtledemo", "tkinter", "ensurepip", "pip", "setuptools", "wheel"]
@@ -55,7 +55,6 @@ class DaskImage:
     requirements: tuple[str, ...]
     pythons: tuple[str, ...]
     aliases: tuple[str, ...] = ()
-    repositories: tuple[str, ...] = ("dask/dask", "daskdev/dask")
 
 
 # What tests/run installs for clients, so that both ends are the same.
@@ -69,17 +68,6 @@ OLDEST = DaskImage(
     "2022.10.2",
     ("distributed==2022.10.2", "dask==2022.10.2", "numpy<2", "pandas<2", "tornado==6.1", "bokeh<3"),
     ("python3.10", "~/.pyenv/versions/3.10*/bin/python", "python3.11", "python3"),
-)
-# What the programs of examples/workloads need, as tests/run installs it for clients.
-WORKLOADS = DaskImage(
-    "2026.8.0",
-    (
-        "dask[array,dataframe,distributed]==2026.8.0",
-        *("bokeh==3.9.2", "numpy==2.4.6", "pandas==3.1.1", "pyarrow==26.0.1"),
-        *("dask-ml==2025.1.0", "scikit-learn==1.9.1", "xgboost-cpu==3.2.0"),
-    ),
-    (sys.executable, "python3"),
-    repositories=("dask/workloads",),
 )
 
 
@@ -97,15 +85,14 @@ def build() -> None:
     (settings.images() / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
     _unless_made("pause", _pause, {"pause": ["3.10"]}, tools.VERSION)
     _unless_made("busybox", _busybox, {"library/busybox": ["latest", "1"]}, "")
-    for image in (NEWEST, OLDEST, WORKLOADS):
+    for image in (NEWEST, OLDEST):
         python, tag = _interpreter(image), dask_tag(image)
         tags = [tag, image.version]
         for alias in image.aliases:
             tags += [alias, f"{alias}-py{python['minor']}"]
-        repositories = dict.fromkeys(image.repositories, tags)
+        repositories = dict.fromkeys(DASK_REPOSITORIES, tags)
         recipe = f"{image.requirements}"
-        name = f"{image.repositories[0].rpartition('/')[2]}-{tag}"
-        _unless_made(name, lambda root, image=image: _dask(root, image), repositories, recipe)
+        _unless_made(f"dask-{tag}", lambda root, image=image: _dask(root, image), repositories, recipe)
     _prune()
 
 

@@ -164,7 +164,6 @@ def environment() -> dict[str, str]:
         "CREWCALL_TEST_AUDIT_LOG": str(configuration.AUDIT_LOG),
         "CREWCALL_TEST_IMAGE": f"{images.PUBLIC_REPOSITORY}:{images.dask_tag(images.NEWEST)}",
         "CREWCALL_TEST_IMAGE_OLDEST": f"{images.PUBLIC_REPOSITORY}:{images.dask_tag(images.OLDEST)}",
-        "CREWCALL_TEST_IMAGE_WORKLOADS": f"{images.WORKLOADS_REPOSITORY}:{images.dask_tag(images.WORKLOADS)}",
         "CREWCALL_TEST_REGISTRY": settings.REGISTRY,
         "CREWCALL_TEST_PRIVATE_REGISTRY": settings.PRIVATE_REGISTRY,
         "CREWCALL_INSECURE_REGISTRIES": f"{settings.REGISTRY},{settings.PRIVATE_REGISTRY}",
