@@ -4,9 +4,15 @@ Run it with `crewcall run demo -- python examples/workloads/client_run.py`, or g
 """
 
 import os
+import platform
 import sys
 
 from dask.distributed import Client, Scheduler, Worker
+
+
+def process() -> tuple[str, int]:
+    """The process that this runs in; its number alone may be another's on another host."""
+    return platform.node(), os.getpid()
 
 
 def threads(dask_worker: Worker) -> int:
@@ -21,7 +27,7 @@ def known(dask_scheduler: Scheduler) -> list[str]:
 
 if __name__ == "__main__":
     with Client(*sys.argv[1:]) as client:
-        processes = client.run(os.getpid)
+        processes = client.run(process)
         assert len(set(processes.values())) == len(processes), "one process each"
         assert client.run(threads) == client.nthreads()
         assert client.run_on_scheduler(known) == sorted(processes)

@@ -4,17 +4,15 @@ Run it with `crewcall run demo -- python examples/workloads/coordination.py`, or
 """
 
 import sys
-import tempfile
-from pathlib import Path
 
 from dask.distributed import Client, Lock, Queue, Variable
 
 
-def add_slowly(path: str) -> None:
-    """Add one to a number in a file, which takes a lock to be right."""
+def add_slowly() -> None:
+    """Add one to a number that all share, which takes a lock to be right."""
     with Lock("counter"):
-        number = int(Path(path).read_text())
-        Path(path).write_text(str(number + 1))
+        counter = Variable("counter")
+        counter.set(counter.get(timeout=30) + 1)
 
 
 def square_all(count: int) -> int:
@@ -27,11 +25,11 @@ def square_all(count: int) -> int:
 
 
 if __name__ == "__main__":
-    with Client(*sys.argv[1:]) as client, tempfile.TemporaryDirectory() as folder:
-        counter = Path(folder) / "counter"
-        counter.write_text("0")
-        client.gather([client.submit(add_slowly, str(counter), pure=False) for _ in range(40)])
-        assert counter.read_text() == "40"
+    with Client(*sys.argv[1:]) as client:
+        counter = Variable("counter")
+        counter.set(0)
+        client.gather([client.submit(add_slowly, pure=False) for _ in range(40)])
+        assert counter.get(timeout=30) == 40
 
         numbers, squares, factor = Queue("numbers"), Queue("squares"), Variable("factor")
         factor.set(10)

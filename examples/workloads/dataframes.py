@@ -1,6 +1,8 @@
 """dask.dataframe: CSV and Parquet in, groupby, merge, set_index, Parquet out.
 
 Run it with `crewcall run demo -- python examples/workloads/dataframes.py`, or give a scheduler's address.
+Client and workers have to see the same files: where they do not by themselves, mount what they share and have
+TMPDIR name it.
 """
 
 import sys

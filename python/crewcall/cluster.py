@@ -229,7 +229,8 @@ class Cluster(ClusterObject):
             self._resizing = asyncio.Lock()
         async with self._resizing:
             view = await offload(partial(self._controller.resize, self.name, group, size, force=force))
-            self._view = view if self._view is None else self._view.newer(view)
+            # What has been heard meanwhile knows what came of it; this reply does not.
+            self._view = view if self._view is None else view.newer(self._view)
 
     # Looking
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -9,14 +10,24 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from crewcall.program import find_program
 
 # Seconds that anything may take on a busy machine.
 BOUND = 120.0
+
+# What a program of examples/workloads needs beyond Dask itself.
+NEEDS = {
+    "arrays": ["numpy"],
+    "dataframes": ["pandas", "pyarrow"],
+    "machine_learning": ["dask_ml", "sklearn"],
+    "gradient_boosting": ["xgboost"],
+    "report": ["numpy", "bokeh"],
+}
 
 
 def crewcall(*arguments: str, check: bool = True) -> str:
@@ -102,3 +113,21 @@ def processes_of(root: Path | None) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def workloads() -> list[Path]:
+    """The programs of ``examples/workloads``."""
+    return sorted((Path(__file__).parents[2] / "examples" / "workloads").glob("*.py"))
+
+
+def run_workload(path: Path, cluster: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run such a program on a cluster; it checks its results by itself."""
+    missing = [module for module in NEEDS.get(path.stem, ()) if importlib.util.find_spec(module) is None]
+    if missing:
+        assert "CREWCALL_TEST_WORKLOADS" not in os.environ, f"{missing} must be installed"
+        pytest.skip(f"SKIPPED: {path.name} needs {', '.join(missing)}")
+    command = [find_program(), "run", cluster, "--", sys.executable, "-W", "ignore", str(path)]
+    surroundings = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND, env=surroundings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip(), "it says what it found"
