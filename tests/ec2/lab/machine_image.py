@@ -26,8 +26,8 @@ PACKAGES = (
 _MASKED = (
     "apt-daily.timer apt-daily-upgrade.timer cloud-init-hotplugd.socket console-getty.service "
     "dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer getty.target "
-    "getty@tty1.service podman-auto-update.timer podman-restart.service podman.socket "
-    "systemd-logind.service systemd-modules-load.service "
+    "getty@tty1.service podman-auto-update.service podman-auto-update.timer podman-restart.service "
+    "podman.service podman.socket systemd-logind.service systemd-modules-load.service "
     "systemd-pstore.service systemd-udev-trigger.service systemd-udevd-control.socket "
     "systemd-udevd-kernel.socket systemd-udevd.service"
 ).split()
@@ -108,8 +108,8 @@ class ImageError(Exception):
 
 
 def recipe() -> str:
-    """Names the image by what it is made of."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    """Names the image by the packages that it is made of; how they are set up is another matter."""
+    return hashlib.sha256(" ".join([RELEASE, *PACKAGES]).encode()).hexdigest()[:16]
 
 
 def path() -> Path:
@@ -124,12 +124,21 @@ def build() -> Path:
         ImageError: A command failed; the message has its last words.
     """
     root = path()
-    stamp = root.parent / "complete"
-    if stamp.exists():
-        return root
+    if not (root.parent / "complete").exists():
+        _install(root)
+    configured = root.parent / "configured"
+    source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    if not configured.exists() or configured.read_text() != source:
+        _configure(root)
+        configured.write_text(source)
+    return root
+
+
+def _install(root: Path) -> None:
     began = time.monotonic()
     for old in root.parent.parent.glob("*/rootfs"):
         shutil.rmtree(old.parent)
+    # One that was not finished has gone with them.
     root.parent.mkdir(parents=True)
     mirror = _mirror()
     _run("debootstrap", "--variant=minbase", "--include=ca-certificates", RELEASE, str(root), mirror)
@@ -139,10 +148,8 @@ def build() -> Path:
         _chroot(root, "apt-get", "clean")
         versions = _chroot(root, "dpkg-query", "-W")
     (root.parent / "packages").write_text(versions)
-    _configure(root)
-    stamp.touch()
+    (root.parent / "complete").touch()
     print(f"machine image: {time.monotonic() - began:.0f} s", file=sys.stderr)
-    return root
 
 
 def _mirror() -> str:
@@ -193,13 +200,11 @@ def _configure(root: Path) -> None:
     (wants / "docker.service").symlink_to("/etc/systemd/system/docker.service")
     # In a container it looks at nothing but this file, which cannot be made there.
     source = root / "usr/lib/python3/dist-packages/cloudinit/sources/DataSourceEc2.py"
-    text = source.read_text()
-    if "/sys/hypervisor/uuid" not in text:
+    text = source.read_text().replace("/sys/hypervisor/uuid", "/etc/ec2-uuid")
+    if "/etc/ec2-uuid" not in text:
         raise ImageError(f"{source}: recognises AWS by other means than it used to")
-    source.write_text(text.replace("/sys/hypervisor/uuid", "/etc/ec2-uuid"))
-    (root / "usr/lib/python3/dist-packages/cloudinit/sources/__pycache__").is_dir() and shutil.rmtree(
-        root / "usr/lib/python3/dist-packages/cloudinit/sources/__pycache__"
-    )
+    source.write_text(text)
+    shutil.rmtree(source.parent / "__pycache__", ignore_errors=True)
 
 
 def _chroot(root: Path, *command: str) -> str:

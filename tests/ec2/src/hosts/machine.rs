@@ -103,7 +103,7 @@ impl Machine {
             "--resolv-conf=off",
             "--timezone=off",
         ]);
-        command.args(["--console=pipe", "--boot"]);
+        command.args(["--console=read-only", "--boot"]);
         command.arg(format!("--directory={}", self.root().display()));
         command.arg(format!("--machine={}", self.id));
         command.arg(format!("--network-namespace-path=/run/netns/{}", self.id));
