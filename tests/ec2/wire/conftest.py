@@ -56,7 +56,7 @@ def moto() -> Iterator[str]:
 def client(service: str, url: str, **more: Any) -> Any:
     """A client of boto3 that does not try twice."""
     credentials = {"aws_access_key_id": "AKIATEST", "aws_secret_access_key": "test"} | more
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=120)
     return boto3.client(service, REGION, endpoint_url=url, config=config, **credentials)
 
 
