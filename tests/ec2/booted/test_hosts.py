@@ -63,9 +63,13 @@ def test_user_data_runs_and_finds_what_it_needs(ec2: Any) -> None:
 
 def test_a_scheduler_and_workers_find_each_other(ec2: Any) -> None:
     """And compute for a client on this machine."""
-    (scheduler,) = launch(ec2, SCHEDULER)
+    group = ec2.create_security_group(GroupName="cluster", Description="-")["GroupId"]
+    inside = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
+    comm = {"IpProtocol": "tcp", "FromPort": 8786, "ToPort": 8786, "IpRanges": [{"CidrIp": "10.251.0.1/32"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[inside, comm])
+    (scheduler,) = launch(ec2, SCHEDULER, SecurityGroupIds=[group])
     address = scheduler["PrivateIpAddress"]
-    workers = launch(ec2, WORKER.replace("SCHEDULER", address), 2)
+    workers = launch(ec2, WORKER.replace("SCHEDULER", address), 2, SecurityGroupIds=[group])
 
     def listens() -> bool:
         try:

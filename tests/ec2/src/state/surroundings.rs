@@ -40,7 +40,7 @@ impl Cloud {
         let filters = Filters::of(parameters)?;
         let named = parameters.texts("ZoneName");
         let mut found = Vec::new();
-        for (index, subnet) in self.settings.subnets.iter().enumerate() {
+        for subnet in &self.settings.subnets {
             let fits = filters.fit(&Tags::new(), |name| {
                 Some(match name {
                     "zone-name" => vec![subnet.zone.clone()],
@@ -59,7 +59,7 @@ impl Cloud {
                         .items::<Fields>("messageSet", [])
                         .with("regionName", &self.settings.region)
                         .with("zoneName", &subnet.zone)
-                        .with("zoneId", format!("use1-az{}", index + 1))
+                        .with("zoneId", self.zone_id(&subnet.zone))
                         .with("zoneType", "availability-zone"),
                 );
             }
@@ -79,11 +79,16 @@ impl Cloud {
                 _ => return None,
             })
         })?;
+        let block = Fields::new()
+            .with("cidrBlock", "10.251.0.0/16")
+            .with("associationId", "vpc-cidr-assoc-0c0ffee0c0ffee001")
+            .fields("cidrBlockState", Fields::new().with("state", "associated"));
         let fields = Fields::new()
             .with("vpcId", vpc)
             .with("ownerId", &self.settings.account)
             .with("state", "available")
             .with("cidrBlock", "10.251.0.0/16")
+            .items("cidrBlockAssociationSet", [block])
             .with("dhcpOptionsId", "dopt-0c0ffee0c0ffee001")
             .with("instanceTenancy", "default")
             .with("isDefault", true);
@@ -116,6 +121,11 @@ impl Cloud {
         Ok(Fields::new().items("subnetSet", found).with_some("nextToken", token))
     }
 
+    fn zone_id(&self, zone: &str) -> String {
+        let index = self.settings.subnets.iter().position(|subnet| subnet.zone == zone).unwrap_or_default();
+        format!("use1-az{}", index + 1)
+    }
+
     fn subnet_fields(&self, subnet: &Subnet) -> Fields {
         let used = self.instances.values().filter(|found| found.lives() && found.subnet == subnet.id).count();
         Fields::new()
@@ -133,6 +143,9 @@ impl Cloud {
             .with("cidrBlock", subnet.cidr())
             .with("availableIpAddressCount", 4085_usize.saturating_sub(used))
             .with("availabilityZone", &subnet.zone)
+            .with("availabilityZoneId", self.zone_id(&subnet.zone))
+            .with("assignIpv6AddressOnCreation", false)
+            .with("ipv6Native", false)
             .with("defaultForAz", true)
             .with("mapPublicIpOnLaunch", true)
     }

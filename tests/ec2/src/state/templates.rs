@@ -142,10 +142,10 @@ impl Cloud {
                     _ => return None,
                 })
             })?;
-            let named = (ids.is_empty() && names.is_empty())
+            let wanted = (ids.is_empty() && names.is_empty())
                 || ids.contains(&id.as_str())
                 || names.contains(&template.name.as_str());
-            if fits && named && self.visible(template.made) {
+            if fits && wanted && self.visible(template.made) {
                 found.push((id.clone(), self.template_fields(template)));
             }
         }
