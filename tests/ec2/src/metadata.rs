@@ -124,6 +124,7 @@ fn listing(entries: &BTreeMap<String, Node>) -> Vec<u8> {
     lines.collect::<Vec<_>>().join("\n").into_bytes()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is written is made where it is given")]
 fn leaf(text: impl ToString) -> Node {
     Node::Leaf(text.to_string().into_bytes())
 }

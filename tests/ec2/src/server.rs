@@ -1,7 +1,6 @@
 //! The double behind a port: the services at `/`, what tests tell it at `/_control`.
 
 use std::{
-    convert::Infallible,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -139,8 +138,7 @@ impl Double {
             return Ok(response(200, "text/plain", format!("{}\n", peer.ip())));
         }
         if let Some(verb) = head.uri.path().strip_prefix("/_control/") {
-            let Ok(answer) = self.control(&head.method, verb, &body);
-            return Ok(answer);
+            return Ok(self.control(&head.method, verb, &body));
         }
         if let Some(keeper) = &self.keeper {
             self.listen_to_console(keeper.as_ref(), &body);
@@ -173,17 +171,12 @@ impl Double {
         }
     }
 
-    fn control(
-        self: &Arc<Self>,
-        method: &Method,
-        verb: &str,
-        body: &[u8],
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    fn control(self: &Arc<Self>, method: &Method, verb: &str, body: &[u8]) -> Response<Full<Bytes>> {
         let answer = if method == Method::GET { self.tell(verb) } else { self.told(verb, body) };
-        Ok(match answer {
+        match answer {
             Ok(value) => response(200, "application/json", value.to_string()),
             Err(error) => response(error.status, "text/plain", format!("{error}\n")),
-        })
+        }
     }
 
     fn tell(self: &Arc<Self>, verb: &str) -> Result<serde_json::Value, ApiError> {

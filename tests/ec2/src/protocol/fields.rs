@@ -48,6 +48,7 @@ impl Fields {
 
     /// With one more element.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and flags are written where they are given")]
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.0.push((name, Value::Text(value.to_string())));
         self

@@ -46,8 +46,11 @@ const SIZES: [(&str, u32); 8] = [
     ("24xlarge", 96),
 ];
 
-/// Types that follow no rule: name, processors, MiB, architecture, GPUs.
-const OTHERS: [(&str, u32, u32, &str, Option<(u32, &str)>); 19] = [
+/// Name, processors, MiB, architecture, GPUs.
+type Row = (&'static str, u32, u32, &'static str, Option<(u32, &'static str)>);
+
+/// Types that follow no rule.
+const OTHERS: [Row; 19] = [
     ("t3.nano", 2, 512, "x86_64", None),
     ("t3.micro", 2, 1024, "x86_64", None),
     ("t3.small", 2, 2048, "x86_64", None),

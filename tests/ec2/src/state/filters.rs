@@ -50,12 +50,15 @@ impl Filters {
     }
 }
 
+/// Things by their keys, and the token for those that follow.
+pub(super) type Page<T> = (Vec<(String, T)>, Option<String>);
+
 /// One page of what is described, in the order of its keys, and the token for the next.
 pub(super) fn page<T>(
     items: Vec<(String, T)>,
     parameters: &Parameters,
     longest: Option<usize>,
-) -> Result<(Vec<(String, T)>, Option<String>), ApiError> {
+) -> Result<Page<T>, ApiError> {
     let asked = parameters.number("MaxResults")?.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
     if asked.is_some_and(|asked| !(5..=1000).contains(&asked)) {
         return Err(ApiError::invalid(format!(
@@ -87,7 +90,7 @@ mod tests {
     fn pages_follow_one_another_and_come_to_an_end() {
         let items: Vec<_> = (0..12).map(|number| (format!("k{number:02}"), number)).collect();
         let mut seen = Vec::new();
-        let mut token = None;
+        let mut token: Option<String> = None;
         loop {
             let mut parameters = Parameters::of([("MaxResults", "5")]);
             if let Some(token) = &token {

@@ -74,7 +74,7 @@ impl Cloud {
         let id = format!("fleet-{}", self.ids.uuid());
         let mut filled = Filled::default();
         for share in shares {
-            self.fill(&share, &choices, (&id, &instance_tags), &mut filled)?;
+            self.fill(&share, &choices, (&id, &instance_tags), &mut filled);
         }
         let answer = Fields::new()
             .with("fleetId", &id)
@@ -94,13 +94,7 @@ impl Cloud {
     }
 
     /// Takes one choice after the other until the share is filled; less than its least, and nothing is taken.
-    fn fill(
-        &mut self,
-        share: &Share,
-        choices: &[Choice],
-        (fleet, tags): (&str, &Tags),
-        filled: &mut Filled,
-    ) -> Result<(), ApiError> {
+    fn fill(&mut self, share: &Share, choices: &[Choice], (fleet, tags): (&str, &Tags), filled: &mut Filled) {
         let mut ordered: Vec<&Choice> = choices.iter().collect();
         if share.by_priority {
             ordered.sort_by(|one, other| one.priority.total_cmp(&other.priority));
@@ -144,7 +138,6 @@ impl Cloud {
         filled.sets.extend(own.sets);
         filled.errors.extend(own.errors);
         filled.instances.extend(own.instances);
-        Ok(())
     }
 
     /// As many as there are of one choice; `None` where a share of a single type or zone has another already.
@@ -243,7 +236,9 @@ impl Cloud {
                 continue;
             }
             let instances = self.fleets.get(&id).map(|fleet| fleet.instances.clone()).unwrap_or_default();
-            instances.iter().for_each(|instance| self.terminate(instance));
+            for instance in &instances {
+                self.terminate(instance);
+            }
             deleted.push(
                 Fields::new()
                     .with("currentFleetState", "deleted_terminating")

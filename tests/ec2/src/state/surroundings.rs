@@ -106,8 +106,7 @@ impl Cloud {
                     "subnet-id" => vec![subnet.id.clone()],
                     "vpc-id" => vec![self.settings.vpc.clone()],
                     "availability-zone" | "availabilityZone" => vec![subnet.zone.clone()],
-                    "default-for-az" | "defaultForAz" => vec!["true".into()],
-                    "map-public-ip-on-launch" => vec!["true".into()],
+                    "default-for-az" | "defaultForAz" | "map-public-ip-on-launch" => vec!["true".into()],
                     "state" => vec!["available".into()],
                     _ => return None,
                 })
