@@ -5,7 +5,7 @@
 use ec2_double::{
     metadata::{Metadata, Question},
     protocol::{Fields, Parameters},
-    state::{Caller, Cloud, Control, Service, Settings, State},
+    state::{Caller, Cloud, Control, Instance, Service, Settings, State},
     wire::{self, Reply, Request},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -219,14 +219,13 @@ proptest! {
             let volumes = cloud.leftovers().iter().filter(|left| left.starts_with("volume")).count();
             let interfaces = cloud.leftovers().iter().filter(|left| left.starts_with("network-interface")).count();
             prop_assert_eq!((volumes, interfaces), (lives, lives));
-            let busy = |zone: &str| {
-                cloud
-                    .instances()
-                    .filter(|found| found.lives() && found.state != State::Stopped && (zone.is_empty() || found.zone == zone))
-                    .count()
-            };
-            prop_assert!(busy("us-east-1a") <= 2, "{} in a zone for two", busy("us-east-1a"));
-            prop_assert!(busy("") <= 8, "{} of two processors each where 16 are allowed", busy(""));
+            let count = |fits: &dyn Fn(&Instance) -> bool| cloud.instances().filter(|found| fits(found)).count();
+            let held = count(&|found| {
+                found.zone == "us-east-1a" && !matches!(found.state, State::Stopped | State::Terminated)
+            });
+            prop_assert!(held <= 2, "{held} in a zone for two");
+            let used = count(&|found| found.state <= State::Stopping);
+            prop_assert!(used <= 8, "{used} of two processors each where 16 are allowed");
             let mut addresses: Vec<_> =
                 cloud.instances().filter(|found| found.lives()).map(|found| found.private_ip).collect();
             addresses.sort();

@@ -44,13 +44,11 @@ impl Cloud {
     fn pass_due(&mut self, id: &str) {
         let now = self.now;
         let Some(instance) = self.instances.get_mut(id) else { return };
-        if instance.due.is_none_or(|due| now < due) {
-            return;
-        }
+        let Some(due) = instance.due.filter(|due| *due <= now) else { return };
         instance.due = None;
         match instance.state {
             State::Pending => instance.state = State::Running,
-            _ => self.ended(id),
+            _ => self.ended(id, due),
         }
     }
 
@@ -76,7 +74,7 @@ impl Cloud {
     /// A real host could not be booted.
     pub fn host_failed(&mut self, id: &str) {
         self.end(id, End::Terminated, Some(Reason::FAILED));
-        self.ended(id);
+        self.ended(id, self.now);
     }
 
     /// A host has powered off, because it was told to or by itself.
@@ -89,7 +87,7 @@ impl Cloud {
             };
             self.end(id, end, Some(Reason::INSIDE));
         }
-        self.ended(id);
+        self.ended(id, self.now);
     }
 
     /// What the console says so far.
@@ -120,7 +118,7 @@ impl Cloud {
         let was = std::mem::replace(&mut instance.state, next);
         instance.reason = reason;
         if was == State::Stopped {
-            self.ended(id);
+            self.ended(id, self.now);
             return;
         }
         instance.due = (hosts == Hosts::Imagined).then(|| now.checked_add(stop).unwrap_or(now));
@@ -130,14 +128,13 @@ impl Cloud {
     }
 
     /// From shutting down to terminated, from stopping to stopped.
-    fn ended(&mut self, id: &str) {
-        let now = self.now;
+    fn ended(&mut self, id: &str, at: Timestamp) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         match instance.state {
             State::Stopping => instance.state = State::Stopped,
             State::ShuttingDown => {
                 instance.state = State::Terminated;
-                instance.ended = Some(now);
+                instance.ended = Some(at);
                 instance.notice = None;
                 let address = u32::from(instance.private_ip);
                 self.addresses.remove(&address);
