@@ -26,12 +26,15 @@ echo "without=$(curl -s -o /dev/null -w '%{{http_code}}' http://169.254.169.254/
 role=$(meta meta-data/iam/security-credentials/)
 echo "role=$role key=$(meta meta-data/iam/security-credentials/$role | grep -o ASIA)"
 echo "echo=$(curl -s {URL}/_echo)"
-echo "docker=$(docker run --rm --network host {IMAGE} python -c 'import distributed as d; print(d.__version__)')"
+asked="import distributed; print(distributed.__version__)"
+echo "docker=$(docker run --rm --network host {IMAGE} python -c "$asked")"
 echo "that was all"
 """
 )
 
-SCHEDULER = f"{PRELUDE}systemd-run docker run --rm --network host {IMAGE} dask scheduler --host $(meta meta-data/local-ipv4)\n"
+SCHEDULER = f"""{PRELUDE}
+systemd-run docker run --rm --network host {IMAGE} dask scheduler --host $(meta meta-data/local-ipv4)
+"""
 WORKER = (
     PRELUDE
     + """
@@ -99,9 +102,7 @@ def test_a_spot_notice_is_seen_inside_before_the_end(ec2: Any) -> None:
 @pytest.mark.parametrize(("behaviour", "state"), [("terminate", "terminated"), ("stop", "stopped")])
 def test_a_power_off_from_inside_ends_as_was_asked(ec2: Any, behaviour: str, state: str) -> None:
     """And a stopped machine starts with the disk that it had."""
-    (instance,) = launch(
-        ec2, f"{PRELUDE}echo off\npoweroff\n", InstanceInitiatedShutdownBehavior=behaviour
-    )
+    (instance,) = launch(ec2, f"{PRELUDE}echo off\npoweroff\n", InstanceInitiatedShutdownBehavior=behaviour)
     name = instance["InstanceId"]
     until(lambda: states(ec2)[name] == state, f"the instance to be {state}")
     described = ec2.describe_instances(InstanceIds=[name])["Reservations"][0]["Instances"][0]

@@ -1,4 +1,4 @@
-"""The images of containers that instances pull: those that the Kubernetes of the tests has, from the same place."""
+"""The images of containers that instances pull, which are those of the Kubernetes of the tests."""
 
 from __future__ import annotations
 

@@ -244,7 +244,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     last: object = "nothing"
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise LabError(f"{url}: ended with {process.returncode}: {(settings.STATE / 'log').read_text()[-1000:]}")
+            raise LabError(
+                f"{url}: ended with {process.returncode}: {(settings.STATE / 'log').read_text()[-1000:]}"
+            )
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return

@@ -17,33 +17,70 @@ from pathlib import Path
 from . import settings
 
 RELEASE = "bookworm"
-PACKAGES = (
-    "ca-certificates cloud-init crun curl dbus iproute2 iptables iputils-ping kmod netbase podman procps "
-    "python3 systemd systemd-sysv udev uidmap"
-).split()
+PACKAGES = [
+    "ca-certificates",
+    "cloud-init",
+    "crun",
+    "curl",
+    "dbus",
+    "iproute2",
+    "iptables",
+    "iputils-ping",
+    "kmod",
+    "netbase",
+    "podman",
+    "procps",
+    "python3",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "uidmap",
+]
 
 # What takes long at boot, or speaks to devices that are not there.
-_MASKED = (
-    "apt-daily.timer apt-daily-upgrade.timer cloud-init-hotplugd.socket console-getty.service "
-    "dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer getty.target "
-    "getty@tty1.service podman-auto-update.service podman-auto-update.timer podman-restart.service "
-    "podman.service podman.socket systemd-logind.service systemd-modules-load.service "
-    "systemd-pstore.service systemd-udev-trigger.service systemd-udevd-control.socket "
-    "systemd-udevd-kernel.socket systemd-udevd.service"
-).split()
+_MASKED = [
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "cloud-init-hotplugd.socket",
+    "console-getty.service",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty.target",
+    "getty@tty1.service",
+    "podman-auto-update.service",
+    "podman-auto-update.timer",
+    "podman-restart.service",
+    "podman.service",
+    "podman.socket",
+    "systemd-logind.service",
+    "systemd-modules-load.service",
+    "systemd-pstore.service",
+    "systemd-udev-trigger.service",
+    "systemd-udevd-control.socket",
+    "systemd-udevd-kernel.socket",
+    "systemd-udevd.service",
+]
 
 _FILES = {
     # One source, and no comment on its line: the script that looks for sources then takes it without probing.
     "etc/cloud/cloud.cfg.d/90-source.cfg": """\
 datasource_list: [ Ec2 ]
-datasource: { Ec2: { strict_id: false, metadata_urls: [ "http://169.254.169.254" ], max_wait: 30, timeout: 5 } }
+datasource:
+  Ec2: { strict_id: false, metadata_urls: [ "http://169.254.169.254" ], max_wait: 30, timeout: 5 }
 network: { config: disabled }
 """,
     "etc/cloud/cloud.cfg.d/91-modules.cfg": """\
 cloud_init_modules: [ bootcmd, write-files, set_hostname, update_etc_hosts, ca-certs, users-groups ]
 cloud_config_modules: [ runcmd ]
 cloud_final_modules:
-  [ write-files-deferred, scripts-per-boot, scripts-per-instance, scripts-user, final-message, power-state-change ]
+  - write-files-deferred
+  - scripts-per-boot
+  - scripts-per-instance
+  - scripts-user
+  - final-message
+  - power-state-change
 """,
     # cloud-init asks for tokens only where it recognises AWS; see below.
     "etc/ec2-uuid": "ec2e1916-9099-7caf-fd21-012345abcdef\n",
@@ -78,7 +115,12 @@ prefix = "{prefix}"
 location = "{settings.GATEWAY}:{settings.REGISTRY_PORT}"
 insecure = true
 """
-        for prefix in ("docker.io", "ghcr.io", "public.ecr.aws", f"{settings.GATEWAY}:{settings.REGISTRY_PORT}")
+        for prefix in (
+            "docker.io",
+            "ghcr.io",
+            "public.ecr.aws",
+            f"{settings.GATEWAY}:{settings.REGISTRY_PORT}",
+        )
     )
     + f"""\
 [[registry]]
@@ -90,7 +132,7 @@ insecure = true
 }
 
 # What Amazon's images for containers have is called docker.
-_DOCKER = "#!/bin/sh\nexec podman \"$@\"\n"
+_DOCKER = '#!/bin/sh\nexec podman "$@"\n'
 _DOCKER_UNIT = """\
 [Unit]
 Description=Stands for the Docker daemon, which podman does not need

@@ -90,7 +90,9 @@ def test_a_lost_reply_has_its_effect(url: str, ec2: Any) -> None:
 def test_capacity_and_quotas_fill_a_launch_in_part(url: str, ec2: Any) -> None:
     """Down to the least count."""
     tell(url, "capacity", instance_type="m5.large", zone="*", room=3)
-    assert len(ec2.run_instances(ImageId=AMI, InstanceType="m5.large", MinCount=1, MaxCount=9)["Instances"]) == 3
+    assert (
+        len(ec2.run_instances(ImageId=AMI, InstanceType="m5.large", MinCount=1, MaxCount=9)["Instances"]) == 3
+    )
     with pytest.raises(ClientError) as raised:
         run(ec2)
     assert code(raised) == "InsufficientInstanceCapacity"
@@ -192,7 +194,12 @@ def test_a_group_goes_last(url: str, ec2: Any) -> None:
     with pytest.raises(ClientError) as raised:
         ec2.create_security_group(GroupName="g", Description="d")
     assert code(raised) == "InvalidGroup.Duplicate"
-    permission = {"IpProtocol": "tcp", "FromPort": 8786, "ToPort": 8786, "IpRanges": [{"CidrIp": "192.0.2.1/32"}]}
+    permission = {
+        "IpProtocol": "tcp",
+        "FromPort": 8786,
+        "ToPort": 8786,
+        "IpRanges": [{"CidrIp": "192.0.2.1/32"}],
+    }
     members = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
     ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission, members])
     with pytest.raises(ClientError) as raised:

@@ -58,10 +58,20 @@ def story(url: str) -> dict[str, Any]:
     tags = [{"Key": "crewcall.dev/cluster", "Value": "demo"}]
     specification = [{"ResourceType": "security-group", "Tags": tags}]
     group = r.call(
-        ec2, "create_security_group", GroupName="g", Description="d", VpcId=vpc, TagSpecifications=specification
+        ec2,
+        "create_security_group",
+        GroupName="g",
+        Description="d",
+        VpcId=vpc,
+        TagSpecifications=specification,
     )["GroupId"]
     r.call(ec2, "create_security_group", "again", GroupName="g", Description="d", VpcId=vpc)
-    permission = {"IpProtocol": "tcp", "FromPort": 8786, "ToPort": 8786, "IpRanges": [{"CidrIp": "192.0.2.1/32"}]}
+    permission = {
+        "IpProtocol": "tcp",
+        "FromPort": 8786,
+        "ToPort": 8786,
+        "IpRanges": [{"CidrIp": "192.0.2.1/32"}],
+    }
     r.call(ec2, "authorize_security_group_ingress", GroupId=group, IpPermissions=[permission])
     r.call(ec2, "authorize_security_group_ingress", "again", GroupId=group, IpPermissions=[permission])
     r.call(ec2, "describe_security_groups", GroupIds=[group])
