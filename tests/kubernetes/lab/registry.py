@@ -1,8 +1,8 @@
 """A read-only registry of container images: the pull half of the OCI distribution specification, version 1.1.
 
 Run as `registry.py DIRECTORY PORT PRIVATE_PORT [ADDRESS]`. The directory holds `blobs/sha256/<hex>` and, for
-each repository, `repositories/<name>/<tag>`, a file with the digest of a manifest. The second port serves the same
-images to those who bring a token, which its token endpoint gives for user and password.
+each repository, `repositories/<name>/<tag>`, a file with the digest of a manifest. The second port serves the
+same images to those who bring a token, which its token endpoint gives for user and password.
 """
 
 from __future__ import annotations
