@@ -84,6 +84,17 @@ def build() -> None:
     """
     (settings.images() / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
     _unless_made("pause", _pause, {"pause": ["3.10"]}, tools.VERSION)
+    build_common()
+    _prune()
+
+
+def build_common() -> None:
+    """Makes those that are of use without Kubernetes: BusyBox and Dask.
+
+    Raises:
+        ImageError: A Python is missing, or a command failed.
+    """
+    (settings.images() / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
     _unless_made("busybox", _busybox, {"library/busybox": ["latest", "1"]}, "")
     for image in (NEWEST, OLDEST):
         python, tag = _interpreter(image), dask_tag(image)
@@ -93,7 +104,6 @@ def build() -> None:
         repositories = dict.fromkeys(DASK_REPOSITORIES, tags)
         recipe = f"{image.requirements}"
         _unless_made(f"dask-{tag}", lambda root, image=image: _dask(root, image), repositories, recipe)
-    _prune()
 
 
 def _unless_made(name: str, make: object, repositories: dict[str, list[str]], recipe: str) -> None:

@@ -1,8 +1,8 @@
 """A read-only registry of container images: the pull half of the OCI distribution specification, version 1.1.
 
-Run as `registry.py DIRECTORY PORT PRIVATE_PORT`. The directory holds `blobs/sha256/<hex>` and, for each
-repository, `repositories/<name>/<tag>`, a file with the digest of a manifest. The second port serves the same
-images to those who bring a token, which its token endpoint gives for user and password.
+Run as `registry.py DIRECTORY PORT PRIVATE_PORT [ADDRESS]`. The directory holds `blobs/sha256/<hex>` and, for
+each repository, `repositories/<name>/<tag>`, a file with the digest of a manifest. The second port serves the
+same images to those who bring a token, which its token endpoint gives for user and password.
 """
 
 from __future__ import annotations
@@ -186,9 +186,10 @@ def serve(directory: Path, address: str, port: int, *, private: bool) -> Threadi
 def main() -> None:
     """Serves both ports until it is killed."""
     directory, port, private_port = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    private = serve(directory, "0.0.0.0", private_port, private=True)
+    address = sys.argv[4] if len(sys.argv) > 4 else "0.0.0.0"
+    private = serve(directory, address, private_port, private=True)
     threading.Thread(target=private.serve_forever, daemon=True).start()
-    serve(directory, "0.0.0.0", port, private=False).serve_forever()
+    serve(directory, address, port, private=False).serve_forever()
 
 
 if __name__ == "__main__":

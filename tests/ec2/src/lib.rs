@@ -1,0 +1,13 @@
+//! An EC2 for tests.
+//!
+//! [`state`] is the service as a state machine: calls, time and a seed in; replies and effects out. [`wire`]
+//! speaks its protocols, still without I/O, so that a test may put it under an SDK in its own process.
+//! [`server`] opens a port for it, and [`hosts`] boots what it launches.
+
+pub mod error;
+pub mod hosts;
+pub mod metadata;
+pub mod protocol;
+pub mod server;
+pub mod state;
+pub mod wire;
