@@ -15,13 +15,14 @@ use kube::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
+    build::RESOURCE,
     client::{Call, KubernetesClient, Resource, Verb},
     error,
     names::{anchor, selector},
     observe::SeenPod,
 };
 use crate::{
-    model::{ClusterKey, NodeName},
+    model::{ClusterKey, NodeName, ObjectUid},
     provider::ProviderError,
 };
 
@@ -38,6 +39,8 @@ pub struct SeenAnchor {
     pub uid: String,
     /// Whether it is being removed.
     pub ending: bool,
+    /// The custom resource that owns it, if one does.
+    pub resource: Option<ObjectUid>,
 }
 
 /// All that is known of a cluster.
@@ -141,8 +144,8 @@ impl ClusterWatch {
     }
 
     /// Takes note of an anchor that a call of ours has made.
-    pub fn note_anchor(&self, uid: &str) {
-        let seen = SeenAnchor { uid: uid.to_owned(), ending: false };
+    pub fn note_anchor(&self, uid: &str, resource: Option<ObjectUid>) {
+        let seen = SeenAnchor { uid: uid.to_owned(), ending: false, resource };
         self.shared.update(|state| state.anchored(Some(seen)));
     }
 }
@@ -286,7 +289,10 @@ fn seen_anchor(cluster: &ClusterKey, metadata: &ObjectMeta) -> Option<SeenAnchor
     if metadata.name.as_deref() != Some(anchor(&cluster.name).as_str()) {
         return None;
     }
-    Some(SeenAnchor { uid: metadata.uid.clone()?, ending: metadata.deletion_timestamp.is_some() })
+    let owners = metadata.owner_references.iter().flatten();
+    let resource =
+        owners.filter(|owner| owner.kind == RESOURCE.1).map(|owner| ObjectUid::new(&*owner.uid)).next();
+    Some(SeenAnchor { uid: metadata.uid.clone()?, ending: metadata.deletion_timestamp.is_some(), resource })
 }
 
 async fn follow<K>(
