@@ -129,3 +129,78 @@ fn workers(view: &ClusterView, group: Option<&GroupView>) -> WorkersStatus {
 fn group_status(group: &GroupView) -> GroupStatus {
     GroupStatus { ready: group.ready, wanted: group.wanted }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(groups: &Value) -> ClusterView {
+        let at = "2026-01-02T03:04:05.678Z";
+        serde_json::from_value(json!({
+            "name": "demo", "uid": "0000000000000007", "provider": "kubernetes", "phase": "Ready",
+            "awaited": {"reached": true, "workers": 2, "ready": 2},
+            "generation": 3, "observedGeneration": 3, "createdAt": at,
+            "endpoint": "tls://10.0.0.9:8786", "dashboard": null, "client": null, "groups": groups,
+            "nodes": [{
+                "name": "demo-scheduler-0-0", "group": "scheduler", "role": "scheduler", "state": "Ready", "since": at,
+                "address": "tls://demo-scheduler.data.svc:8786", "worker": null,
+            }],
+            "conditions": [{
+                "type": "WorkersReady", "status": "True", "reason": "AllThere", "message": "m", "lastTransitionTime": at,
+            }],
+            "clients": 0, "idleSince": null, "interpreter": null, "context": {"workingDirectory": "/"},
+            "document": {
+                "apiVersion": "crewcall.dev/v1alpha1", "kind": "ComputeCluster", "metadata": {"name": "demo"},
+                "spec": {"provider": {"kubernetes": {}}},
+            },
+        }))
+        .unwrap()
+    }
+
+    fn group(name: &str, wanted: u32, ready: u32) -> Value {
+        json!({"name": name, "size": {"fixed": wanted}, "wanted": wanted, "ready": ready, "starting": 0, "draining": 0})
+    }
+
+    fn accepted(refusal: Option<&str>) -> Acceptance {
+        Acceptance {
+            generation: 4,
+            reason: "Accepted",
+            refusal: refusal.map(str::to_owned),
+            since: "2026-01-02T03:00:00Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn clients_within_kubernetes_are_told_of_the_service_not_of_the_pod() {
+        let status = status(&view(&json!([group("workers", 2, 1)])), &accepted(None), &mut BTreeSet::new());
+        assert_eq!(status["endpoint"], "tls://demo-scheduler.data.svc:8786");
+        assert_eq!(status["dashboard"], "https://demo-scheduler.data.svc:8787/status");
+        let selector = "crewcall.dev/cluster-uid=0000000000000007,crewcall.dev/group=workers";
+        let workers = json!({"ready": 1, "wanted": 2, "text": "1/2", "selector": selector});
+        assert_eq!(status["workers"], workers);
+        assert_eq!(status["conditions"][1]["lastTransitionTime"], "2026-01-02T03:04:05Z");
+        assert_eq!(status["observedGeneration"], 3);
+    }
+
+    #[test]
+    fn a_group_that_is_gone_is_taken_out_of_the_status() {
+        let mut groups = BTreeSet::new();
+        let both = status(
+            &view(&json!([group("workers", 2, 1), group("big", 3, 3)])),
+            &accepted(None),
+            &mut groups,
+        );
+        assert_eq!(both["groups"], json!({"big": {"ready": 3, "wanted": 3}}));
+        assert_eq!(both["workers"]["text"], "4/5");
+        let one = status(&view(&json!([group("workers", 2, 1)])), &accepted(None), &mut groups);
+        assert_eq!(one["groups"], json!({ "big": null }));
+    }
+
+    #[test]
+    fn a_refused_edit_was_observed_and_says_so() {
+        let status = status(&view(&json!([])), &accepted(Some("no")), &mut BTreeSet::new());
+        assert_eq!(status["observedGeneration"], 4);
+        let condition = &status["conditions"][0];
+        assert_eq!((&condition["type"], &condition["status"]), (&json!("Accepted"), &json!("False")));
+    }
+}

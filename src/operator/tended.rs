@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,7 +40,8 @@ pub struct Tended {
     pub key: ClusterKey,
     news: mpsc::UnboundedSender<News>,
     cell: Arc<OnceLock<Arc<ClusterCell>>>,
-    task: Ended,
+    over: Arc<AtomicBool>,
+    _task: Ended,
 }
 
 /// A task that ends with its holder.
@@ -67,11 +71,14 @@ impl Tended {
         let (news, heard) = mpsc::unbounded_channel();
         let cell = Arc::new(OnceLock::new());
         let work = tend(means, key.clone(), object, heard, cell.clone());
+        let over = Arc::new(AtomicBool::new(false));
+        let noted = over.clone();
         let task = Ended(tokio::spawn(async move {
             work.await;
+            noted.store(true, Ordering::SeqCst);
             ended();
         }));
-        Self { key, news, cell, task }
+        Self { key, news, cell, over, _task: task }
     }
 
     /// Tells what was heard of the object.
@@ -87,7 +94,7 @@ impl Tended {
 
     /// Whether it is looked after no more.
     pub fn is_over(&self) -> bool {
-        self.task.0.is_finished()
+        self.over.load(Ordering::SeqCst)
     }
 }
 

@@ -75,7 +75,7 @@ impl KubernetesProvider {
     /// are kept below `state` while their cluster lives.
     pub fn of_operator(context: KubernetesContext, client: Client, state: PathBuf, now: Now) -> Self {
         let connection = Connection::with_client(context, client);
-        let clusters = Clusters::default();
+        let clusters = Clusters::together(names::installation_selector(label::OPERATOR));
         let installation = Some(label::OPERATOR);
         Self { shared: Arc::new(Shared { connection, state, now, clusters, forwarding: None, installation }) }
     }
@@ -98,7 +98,7 @@ impl KubernetesProvider {
     async fn sight(&self, cluster: &ClusterKey) -> Result<Sight, ProviderError> {
         let (client, number) = self.shared.connection.client().await?;
         let entry = self.shared.clusters.entry(cluster);
-        let watch = entry.watch(&client, number);
+        let watch = self.shared.clusters.watch(&entry, &client, number);
         Ok(Sight { client, entry, watch, logs: self.logs(&cluster.name) })
     }
 

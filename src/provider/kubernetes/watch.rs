@@ -1,8 +1,10 @@
 //! What is known of a cluster's pods and its anchor, kept up to date by watches.
 
+mod together;
+
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -25,6 +27,8 @@ use crate::{
     model::{ClusterKey, NodeName, ObjectUid},
     provider::ProviderError,
 };
+
+pub use together::NamespaceWatch;
 
 /// How long a new watch may take until it has seen all there is.
 const SYNC: Duration = Duration::from_secs(20);
@@ -69,12 +73,14 @@ struct Shared {
     client: KubernetesClient,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
+    /// Who hears of changes beside those who wait here.
+    listener: OnceLock<watch::Sender<u64>>,
 }
 
-/// Two watches, for as long as it lives.
+/// Two watches of its own or a part of others', for as long as it lives.
 pub struct ClusterWatch {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Drop for ClusterWatch {
@@ -91,8 +97,14 @@ impl ClusterWatch {
         let by_uid = watcher::Config::default().labels(&selector(&cluster.uid)).timeout(WATCH_SECONDS);
         let pods = watcher(client.api::<Pod>(), by_uid.clone()).default_backoff().boxed();
         let anchors = watcher(client.api::<PartialObjectMeta<ConfigMap>>(), by_uid).default_backoff().boxed();
-        let shared = Arc::new(Shared { cluster, client, state: Mutex::default(), changed });
-        let tasks = [
+        let shared = Arc::new(Shared {
+            cluster,
+            client,
+            state: Mutex::default(),
+            changed,
+            listener: OnceLock::new(),
+        });
+        let tasks = vec![
             tokio::spawn(follow(shared.clone(), pods, Resource::Pods, Shared::on_pod)),
             tokio::spawn(follow(shared.clone(), anchors, Resource::ConfigMaps, Shared::on_anchor)),
         ];
@@ -204,6 +216,9 @@ impl Shared {
     fn update(&self, change: impl FnOnce(&mut State) -> News) {
         if change(&mut self.state()) == News::Yes {
             self.changed.send_modify(|n| *n = n.wrapping_add(1));
+            if let Some(listener) = self.listener.get() {
+                listener.send_modify(|n| *n = n.wrapping_add(1));
+            }
         }
     }
 

@@ -228,3 +228,137 @@ pub fn says(shown: &Value, status: &Value) -> bool {
 pub fn moment_text(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Size;
+
+    fn reader(default_image: Option<&str>) -> ObjectReader {
+        let context = KubernetesContext {
+            kubeconfig: Vec::new(),
+            context: String::new(),
+            namespace: "operators".parse().unwrap(),
+            server: "https://server".to_owned(),
+        };
+        ObjectReader { context, default_image: default_image.map(str::to_owned) }
+    }
+
+    fn object(spec: &Value) -> Value {
+        json!({
+            "apiVersion": "crewcall.dev/v1alpha1", "kind": "ComputeCluster",
+            "metadata": {
+                "name": "demo", "namespace": "data", "uid": "a-b", "generation": 4, "resourceVersion": "17",
+                "creationTimestamp": "2026-01-02T03:04:05Z",
+            },
+            "spec": spec,
+        })
+    }
+
+    fn plain(replicas: u32) -> Value {
+        json!({
+            "provider": {"kubernetes": {}}, "environment": {"image": "r.io/dask:1"},
+            "scheduler": {"kubernetes": {"podSpec": {"hostname": "one"}}}, "workers": {"replicas": replicas},
+        })
+    }
+
+    /// The object as it is after its record was written.
+    fn noted(mut object: Value, record: &ClusterRecord) -> Value {
+        let text = Notes::of(record, "me/1").to_text().unwrap();
+        object["status"] = json!({ "ledger": text, "observedGeneration": 3, "conditions": [
+            {"type": "WorkersReady", "status": "True", "observedGeneration": 3, "reason": "AllThere", "message": "m",
+             "lastTransitionTime": "2026-01-02T04:00:00Z"},
+            {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "m",
+             "lastTransitionTime": "2026-01-02T04:00:00Z"},
+        ]});
+        object
+    }
+
+    #[test]
+    fn a_new_object_is_a_record_without_progress() {
+        let Read { record, refused } = reader(None).read(&object(&plain(2))).unwrap();
+        assert!(refused.is_empty());
+        assert_eq!((record.revision, record.wanted.generation), (0, 4));
+        assert_eq!(record.wanted.uid, cluster_uid(&ObjectUid::new("a-b")));
+        let context = record.wanted.context;
+        assert_eq!(context.kubernetes.unwrap().namespace.as_str(), "data");
+        assert_eq!(context.custom_resource, Some(ObjectUid::new("a-b")));
+        assert_eq!(record.wanted.presence, Presence::Present);
+    }
+
+    #[test]
+    fn progress_and_conditions_are_found_again() {
+        let reader = reader(None);
+        let mut record = reader.read(&object(&plain(2))).unwrap().record;
+        record.revision = 9;
+        record.progress.ledger.unsatisfiable.insert("GPU".to_owned());
+        let again = reader.read(&noted(object(&plain(2)), &record)).unwrap().record;
+        assert_eq!((again.revision, &again.progress.ledger), (9, &record.progress.ledger));
+        assert_eq!(again.progress.observed_generation, 3);
+        let kinds: Vec<&str> = again.progress.conditions.iter().map(|c| c.reason.as_str()).collect();
+        assert_eq!(kinds, ["AllThere"]);
+    }
+
+    #[test]
+    fn what_is_fixed_stays_as_it_was_and_the_rest_is_followed() {
+        let reader = reader(None);
+        let record = reader.read(&object(&plain(2))).unwrap().record;
+        let mut edited = plain(5);
+        edited["scheduler"]["kubernetes"]["podSpec"]["hostname"] = json!("two");
+        let Read { record: next, refused } = reader.read(&noted(object(&edited), &record)).unwrap();
+        let paths: Vec<&str> = refused.iter().map(|change| change.path.as_str()).collect();
+        assert_eq!(paths, ["spec.scheduler.kubernetes.podSpec.hostname"]);
+        assert_eq!(next.wanted.document.spec.scheduler, record.wanted.document.spec.scheduler);
+        assert_eq!(next.wanted.document.spec.workers.size(), Some(Size::Fixed(5)));
+    }
+
+    #[test]
+    fn a_size_that_is_no_longer_said_is_left_alone() {
+        let reader = reader(None);
+        let record = reader.read(&object(&plain(3))).unwrap().record;
+        let mut edited = plain(3);
+        edited["workers"] = json!({});
+        let next = reader.read(&noted(object(&edited), &record)).unwrap().record;
+        assert_eq!(next.wanted.document.spec.workers.size(), Some(Size::Fixed(3)));
+        assert_eq!(reader.read(&object(&edited)).unwrap().record.wanted.document.spec.workers.replicas, Some(1));
+    }
+
+    #[test]
+    fn the_default_image_is_taken_once_and_for_all() {
+        let mut without = plain(1);
+        without.as_object_mut().unwrap().remove("environment");
+        let refusal = reader(None).read(&object(&without)).unwrap_err();
+        assert_eq!((refusal.condition, refusal.reason), ("EnvironmentMatched", "NoImage"));
+        let record = reader(Some("r.io/dask:1")).read(&object(&without)).unwrap().record;
+        let later = reader(Some("r.io/dask:2")).read(&noted(object(&without), &record)).unwrap();
+        assert_eq!(later.record.wanted.document.spec.environment, Some(EnvironmentSpec::Image("r.io/dask:1".into())));
+        assert!(later.refused.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_cluster_here_says_why() {
+        let reasons = [
+            (json!({"provider": {"local": {}}}), "ProviderRefused"),
+            (json!({"provider": {"kubernetes": {}}, "workers": {"memory": "much"}}), "Invalid"),
+            (json!({"provider": {"kubernetes": {}}, "environment": {"image": "r.io/dask:{dask}"}}), "NoClient"),
+        ];
+        for (spec, reason) in reasons {
+            assert_eq!(reader(None).read(&object(&spec)).unwrap_err().reason, reason, "{spec}");
+        }
+        let mut broken = object(&plain(1));
+        broken["status"] = json!({"ledger": "{}"});
+        assert_eq!(reader(None).read(&broken).unwrap_err().reason, "NotesUnreadable");
+    }
+
+    #[test]
+    fn a_refusal_that_is_shown_already_is_not_written_again() {
+        let spec = json!({"provider": {"local": {}}});
+        let mut object = object(&spec);
+        let refusal = reader(None).read(&object).unwrap_err();
+        let status = refused_status(&object, &refusal, "2026-01-02T05:00:00Z".parse().unwrap());
+        assert!(!says(&json!({}), &status));
+        object["status"] = status;
+        let later = refused_status(&object, &refusal, "2026-01-02T06:00:00Z".parse().unwrap());
+        assert!(says(&object["status"], &later));
+    }
+}

@@ -110,3 +110,29 @@ pub fn revision_in(object: &Value) -> u64 {
         .and_then(|text| serde_json::from_str::<Head>(text).ok())
         .map_or(0, |head| head.revision)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(version: &str, revision: u64) -> Value {
+        let ledger = json!({ "revision": revision }).to_string();
+        json!({ "metadata": { "resourceVersion": version }, "status": { "ledger": ledger } })
+    }
+
+    #[test]
+    fn a_version_that_others_made_without_touching_the_notes_is_taken_over() {
+        let mut state = State { version: "9".to_owned(), revision: 3, ..State::default() };
+        state.note(&object("10", 3));
+        assert_eq!(state.version, "10");
+        state.note(&object("9", 3));
+        assert_eq!(state.version, "10", "an older one comes late");
+    }
+
+    #[test]
+    fn a_version_with_another_writers_notes_is_not_so_that_the_next_write_fails() {
+        let mut state = State { version: "9".to_owned(), revision: 3, ..State::default() };
+        state.note(&object("10", 4));
+        assert_eq!(state.version, "9");
+    }
+}
