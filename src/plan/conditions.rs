@@ -76,11 +76,17 @@ fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
         (_, EngineView::Seen(_), Some(address)) => {
             state(Kind::SchedulerReady, Status::True, "Answers", format!("listens at {address}"))
         }
-        (_, EngineView::Unreachable { since, message }, _) => {
+        (_, EngineView::Unreachable { since, message }, _) if has_answered(ledger) => {
             no("Unreachable", &format!("does not answer since {since}: {message}"))
         }
         _ => no("Starting", "the scheduler runs and does not answer yet"),
     }
+}
+
+/// Whether the scheduler that there is has ever answered; one that starts does not yet.
+fn has_answered(ledger: &Ledger) -> bool {
+    let slots = ledger.groups.get(&GroupName::scheduler()).map(|group| &group.slots);
+    slots.into_iter().flatten().any(|(_, entry)| entry.stage == Stage::Registered)
 }
 
 /// The reason of a condition that does not hold because the provider cannot start nodes yet.
@@ -233,7 +239,7 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
             return yes(reason, format!("{} failures in a row, the last: {last}", group.failures.streak));
         }
     }
-    if let EngineView::Unreachable { since, message } = situation.engine {
+    if let (EngineView::Unreachable { since, message }, true) = (situation.engine, has_answered(ledger)) {
         return yes(
             "SchedulerUnreachable",
             format!("the scheduler does not answer since {since}: {message}"),

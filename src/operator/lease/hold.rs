@@ -49,14 +49,14 @@ impl Lease {
 
     /// Waits until the lease is held; says of each look how it went.
     pub async fn acquire(self, mut looked: impl FnMut(Result<&str, &str>)) -> Held {
-        let mut last: Option<(String, Instant)> = None;
+        let mut last: Option<Look> = None;
         loop {
             match self.look(&mut last).await {
                 Ok(Some((written, term))) => {
                     looked(Ok(&self.me));
                     return Held { lease: self, written, term };
                 }
-                Ok(None) => looked(Ok(last.as_ref().map_or("", |(holder, _)| holder.as_str()))),
+                Ok(None) => looked(Ok(last.as_ref().map_or("", |last| last.holder.as_str()))),
                 Err(error) => {
                     tracing::warn!("the lease {}: {error}", self.name);
                     looked(Err(&error));
@@ -67,22 +67,15 @@ impl Lease {
     }
 
     /// Looks at the lease, and takes it if it is to be had. `last`: what it looked like, and since when.
-    async fn look(&self, last: &mut Option<(String, Instant)>) -> Result<Option<(LeaseObject, i32)>, String> {
+    async fn look(&self, last: &mut Option<Look>) -> Result<Option<(LeaseObject, i32)>, String> {
         let found = self.bounded(self.api.get_opt(&self.name)).await?;
-        let looks = found.as_ref().map(|found| {
-            let spec = found.spec.as_ref();
-            let holder = spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
-            let version = found.metadata.resource_version.clone().unwrap_or_default();
-            (holder, version)
-        });
         let now = Instant::now();
-        let key = looks.as_ref().map(|(holder, version)| format!("{holder} (version {version})"));
-        let since = match (&key, last.as_ref()) {
-            (Some(key), Some((known, since))) if key == known => *since,
-            _ => now,
-        };
-        *last = key.map(|key| (key, since));
         let seen = found.as_ref().map(seen);
+        let version = found.as_ref().and_then(|found| found.metadata.resource_version.clone());
+        let same = last.as_ref().filter(|last| last.version == version);
+        let since = same.map_or(now, |last| last.since);
+        let holder = seen.as_ref().map(|seen| seen.holder.clone()).unwrap_or_default();
+        *last = Some(Look { holder, version, since });
         match step(&self.me, seen.as_ref(), now.duration_since(since)) {
             Step::Wait => Ok(None),
             Step::Renew => {
@@ -146,6 +139,13 @@ impl Lease {
             Failed::Other(cause) => cause,
         })
     }
+}
+
+/// What the lease looked like, and since when.
+struct Look {
+    holder: String,
+    version: Option<String>,
+    since: Instant,
 }
 
 enum Failed {
