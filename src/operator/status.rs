@@ -185,11 +185,8 @@ mod tests {
     #[test]
     fn a_group_that_is_gone_is_taken_out_of_the_status() {
         let mut groups = BTreeSet::new();
-        let both = status(
-            &view(&json!([group("workers", 2, 1), group("big", 3, 3)])),
-            &accepted(None),
-            &mut groups,
-        );
+        let both =
+            status(&view(&json!([group("workers", 2, 1), group("big", 3, 3)])), &accepted(None), &mut groups);
         assert_eq!(both["groups"], json!({"big": {"ready": 3, "wanted": 3}}));
         assert_eq!(both["workers"]["text"], "4/5");
         let one = status(&view(&json!([group("workers", 2, 1)])), &accepted(None), &mut groups);

@@ -24,9 +24,7 @@ fn an_object_that_is_no_cluster_says_why_and_keeps_no_other_from_working() {
     stage.apply(&without.join("\n"));
     stage.apply(&Stage::document("good", "replicas: 1"));
     stage.until_ready("good", 1);
-    for (name, kind, reason) in
-        [("bad", "Accepted", "Invalid"), ("none", "EnvironmentMatched", "NoImage")]
-    {
+    for (name, kind, reason) in [("bad", "Accepted", "Invalid"), ("none", "EnvironmentMatched", "NoImage")] {
         let object = stage.until(name, "its refusal", |object| condition(object, kind)["status"] == "False");
         assert_eq!(condition(&object, kind)["reason"], reason, "{object:#}");
         assert_eq!(object["status"]["phase"], "Pending");
@@ -40,23 +38,24 @@ fn an_object_that_is_no_cluster_says_why_and_keeps_no_other_from_working() {
 fn an_edit_of_what_is_fixed_is_refused_and_the_cluster_goes_on() {
     let Some(stage) = stage() else { return };
     let _operator = stage.operator(&[], &[]);
-    let document = Stage::document("demo", "replicas: 1");
-    stage.apply(&document);
+    let stealing = "distributed.scheduler.work-stealing";
+    let engine = format!("  engine: {{dask: {{config: {{{stealing}: true}}}}}}\n");
+    stage.apply(&(Stage::document("demo", "replicas: 1") + &engine));
     stage.until_ready("demo", 1);
     // The API server knows most of it.
     let other = json!({ "spec": { "environment": { "image": "daskdev/dask:latest" } } });
-    let said = stage.kubectl(&["patch", "computecluster", "demo", "--type=merge", "-p", &other.to_string()], "");
+    let said =
+        stage.kubectl(&["patch", "computecluster", "demo", "--type=merge", "-p", &other.to_string()], "");
     assert!(!said.ok && said.err.contains("fixed for a cluster's life"), "{}{}", said.out, said.err);
     // Of what is free-form it sees no difference; the rest of such an edit is followed.
-    let config = json!({ "distributed.scheduler.work-stealing": false });
-    let edit = json!({ "spec": { "engine": { "dask": { "config": config } }, "workers": { "replicas": 2 } } });
-    patch(&stage, "demo", &edit);
+    let engine = |on: bool| json!({ "dask": { "config": { stealing: on } } });
+    patch(&stage, "demo", &json!({ "spec": { "engine": engine(false), "workers": { "replicas": 2 } } }));
     let object = stage.until_ready("demo", 2);
     let accepted = condition(&object, "Accepted");
     assert_eq!((&accepted["status"], &accepted["reason"]), (&json!("False"), &json!("FixedPartChanged")));
     assert!(accepted["message"].as_str().unwrap().contains("spec.engine"), "{accepted}");
     until("its event", || stage.events().contains("EditRefused").then_some(()));
-    patch(&stage, "demo", &json!({ "spec": { "engine": null } }));
+    patch(&stage, "demo", &json!({ "spec": { "engine": engine(true) } }));
     stage.until("demo", "its acceptance", |object| condition(object, "Accepted")["status"] == "True");
     stage.done(&["delete", "computecluster", "demo"], "");
     stage.until_empty();
@@ -74,7 +73,8 @@ fn changed_resources_roll_the_workers_one_by_one() {
         let pods: Value = serde_json::from_str(&pods).unwrap();
         let pods = pods["items"].as_array().unwrap().clone();
         let memory = (600_u64 << 20).to_string();
-        let new = |pod: &Value| pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == memory.as_str();
+        let new =
+            |pod: &Value| pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == memory.as_str();
         pods.len() == 2 && pods.iter().all(new)
     });
     stage.until_ready("demo", 2);

@@ -24,7 +24,13 @@ fn another_operator_takes_over_in_the_middle_of_a_scale_up_and_makes_no_pod_twic
 #[test]
 fn an_operator_that_dies_anywhere_is_followed_by_one_that_goes_on() {
     let Some(stage) = stage() else { return };
-    let places = ["tick.before-note", "tick.after-note", "anchor.after-call", "launch.before-call", "launch.after-call"];
+    let places = [
+        "tick.before-note",
+        "tick.after-note",
+        "anchor.after-call",
+        "launch.before-call",
+        "launch.after-call",
+    ];
     for place in places {
         let mut first = stage.operator(&[], &[("CREWCALL_FAILPOINT", place)]);
         stage.apply(&Stage::document("demo", "replicas: 1"));

@@ -54,8 +54,7 @@ pub fn stage() -> Option<Stage> {
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let namespace = format!("crewcall-op-{}-{number}", std::process::id());
-    let stage =
-        Stage { kubeconfig: kubeconfig.into(), namespace, directory: tempfile::tempdir().unwrap() };
+    let stage = Stage { kubeconfig: kubeconfig.into(), namespace, directory: tempfile::tempdir().unwrap() };
     DEFINED.call_once(|| {
         let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
         stage.done(&arguments, &crd::manifest().unwrap());
@@ -128,8 +127,8 @@ impl Stage {
 
     /// A document with the image of the tests and workers that fit on a small machine.
     pub fn document(name: &str, workers: &str) -> String {
-        let image =
-            env::var("CREWCALL_TEST_IMAGE").unwrap_or_else(|_| "ghcr.io/dask/dask:2026.8.0-py3.11".to_owned());
+        let image = env::var("CREWCALL_TEST_IMAGE")
+            .unwrap_or_else(|_| "ghcr.io/dask/dask:2026.8.0-py3.11".to_owned());
         format!(
             "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {{name: {name}}}\n\
              spec:\n  provider: {{kubernetes: {{}}}}\n  environment: {{image: \"{image}\"}}\n  \

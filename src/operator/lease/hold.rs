@@ -167,18 +167,30 @@ impl Held {
     /// Renews it until that fails for too long. Returns what was last seen then; never otherwise.
     pub async fn keep(&mut self) -> (u64, String) {
         let mut renewed = Instant::now();
+        // Whether the version that is known is one of its own after all: the next try is made at once.
+        let mut behind = false;
         loop {
-            tokio::time::sleep(PERIOD).await;
-            let cause = match self.renew().await {
+            if !behind {
+                tokio::time::sleep(PERIOD).await;
+            }
+            let left = DEADLINE.saturating_sub(renewed.elapsed());
+            let tried = tokio::time::timeout(left, self.renew()).await;
+            let cause = match tried.unwrap_or_else(|_| Err(Renewal::Failed("no answer in time".to_owned()))) {
                 Ok(()) => {
-                    renewed = Instant::now();
+                    (renewed, behind) = (Instant::now(), false);
                     continue;
                 }
                 Err(Renewal::Lost(holder)) => {
                     return (renewed.elapsed().as_secs(), format!("{holder} holds it"));
                 }
                 Err(Renewal::Failed(cause)) => cause,
+                Err(Renewal::Behind) if !behind => {
+                    behind = true;
+                    continue;
+                }
+                Err(Renewal::Behind) => "somebody else writes it, too".to_owned(),
             };
+            behind = false;
             tracing::warn!("the lease {} cannot be renewed: {cause}", self.lease.name);
             if renewed.elapsed() >= DEADLINE {
                 return (renewed.elapsed().as_secs(), cause);
@@ -205,7 +217,7 @@ impl Held {
                 match found.map_err(Renewal::Failed)? {
                     Some(found) if seen(&found).holder == self.lease.me => {
                         self.written = found;
-                        Err(Renewal::Failed("somebody else has written it".to_owned()))
+                        Err(Renewal::Behind)
                     }
                     Some(found) => Err(Renewal::Lost(seen(&found).holder)),
                     None => Err(Renewal::Lost("nobody".to_owned())),
@@ -236,5 +248,7 @@ impl Held {
 
 enum Renewal {
     Lost(String),
+    /// The version that was to be replaced is not the newest; that one is known now, and its own.
+    Behind,
     Failed(String),
 }

@@ -3,8 +3,12 @@
 use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
 
 use futures_util::future::BoxFuture;
+use hyper::http::Method;
 use kube::{Client, Config, client::ClientBuilder};
-use tokio::{sync::Mutex, time::Duration};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Duration,
+};
 
 use super::{client::KubernetesClient, context::configuration, error::whom};
 use crate::{
@@ -14,6 +18,9 @@ use crate::{
 
 /// How long an API server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// Writing calls that are under way at a time, of all clusters together.
+const WRITES: usize = 32;
 
 /// The way to one API server.
 pub struct Connection {
@@ -86,7 +93,12 @@ pub type CallListener = Arc<dyn Fn(&str, Option<u16>) + Send + Sync>;
 pub async fn connect(context: &KubernetesContext, listener: CallListener) -> Result<Client, ProviderError> {
     let config = settings(context).await?;
     let builder = ClientBuilder::try_from(config).map_err(|error| unusable(context, &error))?;
-    let layer = tower::layer::layer_fn(move |inner| Listened { inner, listener: listener.clone() });
+    let writes = Arc::new(Semaphore::new(WRITES));
+    let layer = tower::layer::layer_fn(move |inner| Listened {
+        inner,
+        listener: listener.clone(),
+        writes: writes.clone(),
+    });
     Ok(builder.with_layer(&layer).build())
 }
 
@@ -95,6 +107,7 @@ pub async fn connect(context: &KubernetesContext, listener: CallListener) -> Res
 struct Listened<S> {
     inner: S,
     listener: CallListener,
+    writes: Arc<Semaphore>,
 }
 
 impl<S, A, B> tower::Service<hyper::http::Request<A>> for Listened<S>
@@ -114,7 +127,12 @@ where
         let method = request.method().clone();
         let listener = self.listener.clone();
         let answered = self.inner.call(request);
+        // Leases are replaced, by PUT, and wait for nobody.
+        let waits = [Method::POST, Method::PATCH, Method::DELETE].contains(&method);
+        let writes = self.writes.clone();
         Box::pin(async move {
+            // It is never closed.
+            let _turn = if waits { writes.acquire().await.ok() } else { None };
             let answer = answered.await;
             listener(method.as_str(), answer.as_ref().ok().map(|answer| answer.status().as_u16()));
             answer

@@ -97,13 +97,8 @@ impl ClusterWatch {
         let by_uid = watcher::Config::default().labels(&selector(&cluster.uid)).timeout(WATCH_SECONDS);
         let pods = watcher(client.api::<Pod>(), by_uid.clone()).default_backoff().boxed();
         let anchors = watcher(client.api::<PartialObjectMeta<ConfigMap>>(), by_uid).default_backoff().boxed();
-        let shared = Arc::new(Shared {
-            cluster,
-            client,
-            state: Mutex::default(),
-            changed,
-            listener: OnceLock::new(),
-        });
+        let shared =
+            Arc::new(Shared { cluster, client, state: Mutex::default(), changed, listener: OnceLock::new() });
         let tasks = vec![
             tokio::spawn(follow(shared.clone(), pods, Resource::Pods, Shared::on_pod)),
             tokio::spawn(follow(shared.clone(), anchors, Resource::ConfigMaps, Shared::on_anchor)),

@@ -320,7 +320,10 @@ mod tests {
         edited["workers"] = json!({});
         let next = reader.read(&noted(object(&edited), &record)).unwrap().record;
         assert_eq!(next.wanted.document.spec.workers.size(), Some(Size::Fixed(3)));
-        assert_eq!(reader.read(&object(&edited)).unwrap().record.wanted.document.spec.workers.replicas, Some(1));
+        assert_eq!(
+            reader.read(&object(&edited)).unwrap().record.wanted.document.spec.workers.replicas,
+            Some(1)
+        );
     }
 
     #[test]
@@ -331,7 +334,10 @@ mod tests {
         assert_eq!((refusal.condition, refusal.reason), ("EnvironmentMatched", "NoImage"));
         let record = reader(Some("r.io/dask:1")).read(&object(&without)).unwrap().record;
         let later = reader(Some("r.io/dask:2")).read(&noted(object(&without), &record)).unwrap();
-        assert_eq!(later.record.wanted.document.spec.environment, Some(EnvironmentSpec::Image("r.io/dask:1".into())));
+        assert_eq!(
+            later.record.wanted.document.spec.environment,
+            Some(EnvironmentSpec::Image("r.io/dask:1".into()))
+        );
         assert!(later.refused.is_empty());
     }
 
@@ -340,7 +346,10 @@ mod tests {
         let reasons = [
             (json!({"provider": {"local": {}}}), "ProviderRefused"),
             (json!({"provider": {"kubernetes": {}}, "workers": {"memory": "much"}}), "Invalid"),
-            (json!({"provider": {"kubernetes": {}}, "environment": {"image": "r.io/dask:{dask}"}}), "NoClient"),
+            (
+                json!({"provider": {"kubernetes": {}}, "environment": {"image": "r.io/dask:{dask}"}}),
+                "NoClient",
+            ),
         ];
         for (spec, reason) in reasons {
             assert_eq!(reader(None).read(&object(&spec)).unwrap_err().reason, reason, "{spec}");

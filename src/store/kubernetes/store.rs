@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How long a call may take.
-const ANSWER: Duration = Duration::from_secs(15);
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Tries to be the writer of an object that others change at the same time.
 const CLAIMS: usize = 5;
