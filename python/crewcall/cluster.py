@@ -19,7 +19,7 @@ from distributed.utils import Log, Logs
 from crewcall import document as documents
 from crewcall.adaptation import Adaptation
 from crewcall.controller import Controller
-from crewcall.errors import UnknownFieldError, WaitTimeoutError
+from crewcall.errors import DocumentError, UnknownFieldError, WaitTimeoutError
 from crewcall.life import LOOK, ClusterObject, offload
 from crewcall.views import Group
 from crewcall.widget import scaling_rows, scaling_status
@@ -182,12 +182,14 @@ class Cluster(ClusterObject):
         """
         return self._resize(group, {"fixed": n}, force=force)
 
-    def adapt(self, *, minimum: int = 0, maximum: int, group: str = "workers", **unknown: Any) -> Adaptation:
+    def adapt(
+        self, *, minimum: int = 0, maximum: int | None = None, group: str = "workers", **unknown: Any
+    ) -> Adaptation:
         """Let the controller choose the number of workers. That goes on when this process has ended.
 
         Args:
             minimum: At least so many workers.
-            maximum: At most so many.
+            maximum: At most so many; left out, an adaptive group keeps its own.
             group: Of which group.
             **unknown: Refused.
 
@@ -196,12 +198,21 @@ class Cluster(ClusterObject):
 
         Raises:
             UnknownFieldError: For the settings of Dask's own adaptive scaling, which has no part in this.
+            DocumentError: Without a maximum, where the group has none yet.
         """
         if unknown:
             raise UnknownFieldError(
                 f"adapt() has no argument `{next(iter(unknown))}`",
                 hint="the controller decides, and hears of changes as they happen; there are minimum, "
                 "maximum and group",
+            )
+        if maximum is None:
+            here = self.groups.get(group)
+            maximum = here.maximum if here else None
+        if maximum is None:
+            raise DocumentError(
+                f"adapt() of group {group} needs a maximum: the group has a fixed size, so no bound is known",
+                hint="say how far it may grow, as in adapt(minimum=0, maximum=20)",
             )
         asked = self._resize(group, {"adaptive": {"min": minimum, "max": maximum}}, force=False)
         return Adaptation(minimum, maximum, group, asked)

@@ -6,9 +6,8 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask.config
 
@@ -68,8 +67,7 @@ _ELSEWHERE = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A document: a file, or what one would say, and what goes over it.
 
     Attributes:

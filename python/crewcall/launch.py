@@ -11,8 +11,7 @@ import subprocess
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crewcall import caller, program
 from crewcall.controller import Controller
@@ -29,8 +28,7 @@ RELEASE_BOUND = 10.0
 INTERRUPT_BOUND = 3.0
 
 
-@dataclass(frozen=True)
-class Launched:
+class Launched(NamedTuple):
     """What became of a create: the cluster, and ``created``, ``updated``, ``unchanged`` or ``replaced``."""
 
     view: View

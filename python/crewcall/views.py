@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 # States of nodes that are wanted, and of those that the provider has.
 _WANTED = frozenset({"Requested", "Launched", "Registered", "Ready"})
 _MADE = frozenset({"Launched", "Registered", "Ready", "Draining"})
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened to a cluster.
 
     Attributes:
@@ -45,8 +43,7 @@ class Event:
         return f"{self.at}  {self.kind}{node}  {self.message}"
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """A group of workers.
 
     Attributes:
@@ -91,8 +88,7 @@ class Group:
         return self.maximum is not None
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A scheduler or worker: its name, group, state and, once known, address."""
 
     name: str
@@ -107,8 +103,7 @@ class Node:
         return self.role != "scheduler"
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """A cluster as its controller sees it."""
 
     name: str
@@ -120,7 +115,7 @@ class View:
     client: Mapping[str, str] | None
     groups: tuple[Group, ...] = ()
     nodes: tuple[Node, ...] = ()
-    conditions: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    conditions: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> View:

@@ -401,11 +401,7 @@ impl Member {
     /// What is shown of it.
     pub(super) fn view(&self) -> ClusterView {
         let mut view = (*self.cell.view()).clone();
-        match self.standing {
-            Standing::Ours => {}
-            Standing::Lost => view.phase = Phase::Lost,
-            Standing::Elsewhere => view.phase = Phase::Elsewhere,
-        }
+        view.phase = self.phase(view.phase);
         if is_dormant(view.phase) {
             // What was last known of its nodes is not true any more, or not ours to tell.
             view.nodes.clear();
@@ -416,11 +412,22 @@ impl Member {
         view
     }
 
-    /// What a table shows of it.
+    /// What a table shows of it, without a copy of all the rest: there may be a thousand.
     fn summary(&self) -> ClusterSummary {
+        let mut summary = ClusterSummary::from(&*self.cell.view());
+        summary.phase = self.phase(summary.phase);
+        if is_dormant(summary.phase) {
+            summary.endpoint = None;
+            summary.dashboard = None;
+        }
+        summary
+    }
+
+    fn phase(&self, ours: Phase) -> Phase {
         match self.standing {
-            Standing::Ours => ClusterSummary::from(&*self.cell.view()),
-            Standing::Lost | Standing::Elsewhere => ClusterSummary::from(&self.view()),
+            Standing::Ours => ours,
+            Standing::Lost => Phase::Lost,
+            Standing::Elsewhere => Phase::Elsewhere,
         }
     }
 

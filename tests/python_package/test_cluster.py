@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crewcall import Cluster, ClusterNotFoundError, Controller, UnknownFieldError, WaitTimeoutError
+from crewcall import (
+    Cluster,
+    ClusterNotFoundError,
+    Controller,
+    DocumentError,
+    UnknownFieldError,
+    WaitTimeoutError,
+)
 from distributed import Client
 from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.utils import format_dashboard_link
@@ -175,6 +182,9 @@ def test_groups_have_sizes_of_their_own(name: str) -> None:
         wait_until(lambda: cluster.groups["big"].is_adaptive)
         with pytest.raises(UnknownFieldError, match="interval"):
             cluster.adapt(maximum=3, interval="1s")
+        assert cluster.adapt(group="big").maximum == 3
+        with pytest.raises(DocumentError, match="needs a maximum"):
+            cluster.adapt()
         assert "Adaptive, 0 to 3" in cluster._repr_html_()
 
 

@@ -99,8 +99,12 @@ fn text(status: &ControllerStatus, locations: &Locations) -> String {
 async fn stop(session: &Session, locations: &Locations) -> Result<(), CliError> {
     match ApiClient::connect(locations).await? {
         Some(client) => {
+            let clusters = client.status().await?.clusters;
             client.stop().await?;
-            session.printer.result_line("the controller has ended; clusters live on")
+            session.printer.result_line(match clusters {
+                0 => "the controller has ended",
+                _ => "the controller has ended; clusters live on",
+            })
         }
         None => session.printer.result_line("no controller runs"),
     }
