@@ -27,8 +27,8 @@ impl Finished {
         match self {
             Self::Anchor(Err(error))
             | Self::Remove { result: Err(error), .. }
-            | Self::RemoveAnchor(Err(error)) => Some(error.kind.as_str()),
-            Self::Launch { result: Err(error), .. } => Some(error.kind.as_str()),
+            | Self::RemoveAnchor(Err(error))
+            | Self::Launch { result: Err(error), .. } => Some(error.kind.as_str()),
             Self::Launch { result: Ok(failures), .. } => {
                 failures.first().map(|node| node.error.kind.as_str())
             }

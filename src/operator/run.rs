@@ -104,7 +104,7 @@ async fn operate(options: Options) -> Result<(), OperatorError> {
         () = signals.any() => return Ok(()),
     };
     tracing::info!("{} leads (term {})", options.identity, held.term);
-    let leading = Leading::begin(&options, client, &facts, &held);
+    let leading = Leading::begin(&options, &client, &facts, &held);
     let lost = tokio::select! {
         lost = held.keep() => Some(lost),
         () = leading.work() => None,
@@ -112,18 +112,14 @@ async fn operate(options: Options) -> Result<(), OperatorError> {
     };
     facts.health.lease(Ok(""));
     let store = leading.end();
-    match lost {
-        Some((seconds, cause)) => {
-            let lease = format!("{}/{}", options.lease_namespace, options.lease);
-            Err(OperatorError::LeaseLost { lease, seconds, cause })
-        }
-        None => {
-            held.release().await;
-            store.drain_events(LAST_WORDS).await;
-            tracing::info!("{} has ended", options.identity);
-            Ok(())
-        }
+    if let Some((seconds, cause)) = lost {
+        let lease = format!("{}/{}", options.lease_namespace, options.lease);
+        return Err(OperatorError::LeaseLost { lease, seconds, cause });
     }
+    held.release().await;
+    store.drain_events(LAST_WORDS).await;
+    tracing::info!("{} has ended", options.identity);
+    Ok(())
 }
 
 /// On all addresses, of both families where there are two.
@@ -150,7 +146,7 @@ struct Leading {
 }
 
 impl Leading {
-    fn begin(options: &Options, client: Client, facts: &Facts, held: &Held) -> Self {
+    fn begin(options: &Options, client: &Client, facts: &Facts, held: &Held) -> Self {
         let reader =
             ObjectReader { context: options.context.clone(), default_image: options.default_image.clone() };
         let writer = format!("{}/{}", options.identity, held.term);
@@ -190,7 +186,7 @@ impl Leading {
         while let Some(place) = ended.recv().await {
             self.clusters.note_ended(&place);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Stops at once: what was begun is in the ledgers, for whoever leads next.

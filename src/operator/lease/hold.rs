@@ -106,16 +106,13 @@ impl Lease {
         };
         let parameters =
             PostParams { field_manager: Some(label::CREWCALL.to_owned()), ..PostParams::default() };
-        let written = match found {
-            Some(mut found) => {
-                found.spec = Some(spec);
-                self.call(self.api.replace(&self.name, &parameters, &found)).await
-            }
-            None => {
-                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-                let object = LeaseObject { metadata, spec: Some(spec) };
-                self.call(self.api.create(&parameters, &object)).await
-            }
+        let written = if let Some(mut found) = found {
+            found.spec = Some(spec);
+            self.call(self.api.replace(&self.name, &parameters, &found)).await
+        } else {
+            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let object = LeaseObject { metadata, spec: Some(spec) };
+            self.call(self.api.create(&parameters, &object)).await
         };
         match written {
             Ok(written) => Ok(Some(written)),

@@ -120,7 +120,7 @@ async fn tell_all(client: Client, mut inbox: mpsc::Receiver<Message>) {
                 };
                 let made = async {
                     client
-                        .request::<Value>(request.map_err(kube_error)?)
+                        .request::<Value>(request.map_err(|error| error.to_string())?)
                         .await
                         .map_err(|error| error.to_string())
                 };
@@ -139,10 +139,6 @@ async fn tell_all(client: Client, mut inbox: mpsc::Receiver<Message>) {
             }
         }
     }
-}
-
-fn kube_error(error: hyper::http::Error) -> String {
-    error.to_string()
 }
 
 type Request = Result<hyper::http::Request<Vec<u8>>, hyper::http::Error>;

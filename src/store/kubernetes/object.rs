@@ -220,8 +220,8 @@ pub fn refused_status(object: &Value, refusal: &Refusal, now: Timestamp) -> Valu
 
 /// Whether a status says all of that already.
 pub fn says(shown: &Value, status: &Value) -> bool {
-    let wanted = status.as_object().into_iter().flatten();
-    wanted.map(|(key, value)| shown.get(key) == Some(value)).all(|same| same)
+    let mut wanted = status.as_object().into_iter().flatten();
+    wanted.all(|(key, value)| shown.get(key) == Some(value))
 }
 
 /// A time as Kubernetes' conditions have it.

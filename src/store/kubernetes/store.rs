@@ -161,7 +161,7 @@ impl KubernetesStore {
         match self.call::<Value>(request).await {
             Ok(object) if Place::of(&object).uid == place.uid => {
                 let version = super::object::text(&object, "/metadata/resourceVersion");
-                state.version = version.unwrap_or_default().to_owned();
+                version.unwrap_or_default().clone_into(&mut state.version);
                 state.revision = revision_in(&object);
                 Ok(Some(object))
             }
