@@ -4,7 +4,7 @@
 //! `CREWCALL_TEST_IMAGE` an image with Dask and `CREWCALL_TEST_PYTHON` a Python with the same Dask. The operators are
 //! processes of this machine. Every test has a namespace of its own, and ends with nothing left in it.
 #![cfg(feature = "kubernetes")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod edits;
 mod leading;

@@ -257,12 +257,13 @@ impl Stage {
             ["get", "events", "--sort-by=.lastTimestamp"].as_slice(),
         ] {
             let said = self.kubectl(arguments, "");
-            text += &format!("---- kubectl {}\n{}{}", arguments.join(" "), said.out, said.err);
+            let asked = arguments.join(" ");
+            text.extend(["---- kubectl ", &asked, "\n", &said.out, &said.err]);
         }
         for entry in fs::read_dir(self.directory.path()).unwrap().flatten() {
             if entry.path().extension().is_some_and(|extension| extension == "log") {
                 let log = fs::read_to_string(entry.path()).unwrap_or_default();
-                text += &format!("---- {}\n{log}", entry.path().display());
+                text.extend(["---- ", &entry.path().display().to_string(), "\n", &log]);
             }
         }
         text
