@@ -61,6 +61,9 @@ _crewcall() {
             crewcall,man)
                 cmd="crewcall__subcmd__man"
                 ;;
+            crewcall,operator)
+                cmd="crewcall__subcmd__operator"
+                ;;
             crewcall,run)
                 cmd="crewcall__subcmd__run"
                 ;;
@@ -89,7 +92,7 @@ _crewcall() {
 
     case "${cmd}" in
         crewcall)
-            opts="-n -q -v -h -V --context --namespace --color --quiet --verbose --help --version create list ls get describe events logs scale run env dashboard delete doctor gc schema completions man controller"
+            opts="-n -q -v -h -V --context --namespace --color --quiet --verbose --help --version create list ls get describe events logs scale run env dashboard delete doctor gc schema completions man controller operator"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -830,6 +833,56 @@ _crewcall() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        crewcall__subcmd__operator)
+            opts="-n -q -v -h --namespace --port --default-image --log-format --lease --lease-namespace --context --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --default-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --lease)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lease-namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --context)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

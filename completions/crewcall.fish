@@ -51,6 +51,7 @@ complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "schema" -d 'Print
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "completions" -d 'Print the script that completes commands in a shell'
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "man" -d 'Print a manual page'
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "controller" -d 'Look at, or end, the controller on this machine'
+complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "operator" -d 'Run the controller within Kubernetes, for clusters that are custom resources'
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -s f -l file -d 'The document; `-` reads it from standard input' -r -F
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l timeout -d 'How long to wait (`90s`, `10m`, `1h30m`) [default: the document\'s waitFor.timeout, else 10m]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -s o -l output -d 'How to report: `json` prints one object per line while it goes on' -r -f -a "json\t'One JSON object per line, the last with the result'
@@ -292,3 +293,17 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -s n -l namespace -d 'Look after the clusters of this namespace; more than once for several [default: all namespaces]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l port -d 'Where `/healthz`, `/readyz` and `/metrics` are served' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l default-image -d 'The image of clusters that name none [default: such a cluster gets no nodes]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l log-format -d 'The form of log lines, which go to standard error' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l lease -d 'The Lease that one operator of several holds' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l lease-namespace -d 'The namespace of that Lease [default: that of the operator\'s pod]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
+always\t'Always'
+never\t'Never'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -s v -l verbose -d 'Say what is done; twice: every decision and call'
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -s h -l help -d 'Print help (see more with \'--help\')'

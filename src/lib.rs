@@ -40,6 +40,7 @@
 //! | [`store`] | where wanted state and intents last: [`store::Store`], and a directory | as `provider` |
 //! | [`controller`] | the loop of each cluster, and what can be asked of all of them | all above |
 //! | [`api`] | the controller as a process, and its HTTP interface on a Unix socket | everything but `cli` |
+//! | [`operator`] | the controller within Kubernetes: clusters as custom resources, a lease, metrics | everything but `cli` |
 //! | [`telemetry`] | what is logged, and where | nothing of ours |
 //! | [`cli`] | the command line, a client of `api` | everything |
 //!
@@ -57,7 +58,7 @@
 //! # Features
 //!
 //! `local`, `kubernetes` and `ec2`, all on by default, choose the providers that are built in.
-//! `kubernetes` and `ec2` are still empty. The local provider needs Linux.
+//! `ec2` is still empty. The local provider needs Linux.
 
 pub mod api;
 pub mod cli;
@@ -65,6 +66,8 @@ pub mod controller;
 pub mod engine;
 pub mod environment;
 pub mod model;
+#[cfg(feature = "kubernetes")]
+pub mod operator;
 pub mod plan;
 pub mod provider;
 pub mod security;

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-const VERBS: [&[&str]; 21] = [
+const VERBS: [&[&str]; 22] = [
     &[],
     &["create"],
     &["list"],
@@ -31,6 +31,7 @@ const VERBS: [&[&str]; 21] = [
     &["controller", "status"],
     &["controller", "stop"],
     &["controller", "logs"],
+    &["operator"],
 ];
 
 /// A person with directories of their own and no cluster.

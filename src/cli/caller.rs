@@ -90,7 +90,15 @@ pub async fn context(
         None => None,
     };
     let umask = umask();
-    Ok(CallerContext { working_directory, import_path, interpreter, document_directory, umask, kubernetes })
+    Ok(CallerContext {
+        working_directory,
+        import_path,
+        interpreter,
+        document_directory,
+        umask,
+        kubernetes,
+        custom_resource: None,
+    })
 }
 
 /// Where Kubernetes is, for a document of a cluster there.

@@ -60,6 +60,8 @@ impl Session {
             (Verb::Host(_), _) => return Ok(()),
             #[cfg(all(feature = "kubernetes", target_os = "linux"))]
             (Verb::Forwarder(_), _) => return Ok(()),
+            #[cfg(feature = "kubernetes")]
+            (Verb::Operator(_), _) => return Ok(()),
             (Verb::ControllerProcess(_), _) => return Ok(()),
             (_, 0) => Detail::Nothing,
             (_, 1) => Detail::Steps,
@@ -93,6 +95,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<(), CliError> {
         Verb::Host(arguments) => commands::host(&arguments),
         #[cfg(all(feature = "kubernetes", target_os = "linux"))]
         Verb::Forwarder(arguments) => commands::forwarder(&arguments),
+        #[cfg(feature = "kubernetes")]
+        Verb::Operator(arguments) => commands::operator(session, &arguments),
         Verb::ControllerProcess(arguments) => commands::controller_process(&arguments),
     }
 }

@@ -13,6 +13,7 @@ use crate::{
 impl Reconciler {
     /// Makes the call that an action asks for; its end is noted by the loop.
     pub(super) fn begin(&mut self, record: &ClusterRecord, action: Action) {
+        self.tools.measure.action(action.name());
         let provider = self.tools.provider.clone();
         let cluster = self.cell.key().clone();
         match action {

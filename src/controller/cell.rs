@@ -99,16 +99,27 @@ impl ClusterCell {
 
     /// Takes over what the store has, if it can be read.
     async fn read_again(&self, held: &mut ClusterRecord) {
-        let Ok(records) = self.store.list().await else { return };
-        let stored = records.into_iter().filter_map(Result::ok).find(|record| record.key() == self.key);
-        if let Some(stored) = stored {
-            let shown = std::mem::take(&mut held.progress.conditions);
-            let wanted = stored.wanted != held.wanted;
-            *held = stored;
-            held.progress.conditions = shown;
-            if wanted {
-                self.wanted_changed.notify_one();
-            }
+        if let Ok(Some(stored)) = self.store.read(&self.key).await {
+            self.replace_held(held, stored);
+        }
+    }
+
+    /// Takes over what somebody else has written into the store, or has found there.
+    pub async fn take_over(&self, stored: ClusterRecord) {
+        let mut held = self.record.lock().await;
+        self.replace_held(&mut held, stored);
+    }
+
+    /// What is wanted is the stored record's; how far that is, only if it is not older than what is held.
+    fn replace_held(&self, held: &mut ClusterRecord, stored: ClusterRecord) {
+        let wanted = stored.wanted != held.wanted;
+        held.wanted = stored.wanted;
+        if stored.revision > held.revision {
+            held.revision = stored.revision;
+            held.progress.ledger = stored.progress.ledger;
+        }
+        if wanted {
+            self.wanted_changed.notify_one();
         }
     }
 
@@ -139,7 +150,7 @@ impl ClusterCell {
     }
 
     /// Returns once provider and engine were asked: until then the view only says what is wanted.
-    pub(super) async fn looked(&self) {
+    pub async fn looked(&self) {
         // It fails only when the cell is gone.
         let _ = self.looked.subscribe().wait_for(|looked| *looked).await;
     }

@@ -292,7 +292,8 @@ async fn issue(
     }
 }
 
-fn described(change: &FieldChange) -> String {
+/// Where, from what and to what, in one line.
+pub fn described(change: &FieldChange) -> String {
     let text = |value: &Option<serde_json::Value>| {
         value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
     };
@@ -300,7 +301,7 @@ fn described(change: &FieldChange) -> String {
 }
 
 /// One line per change.
-fn summary(edit: &Edit) -> Vec<String> {
+pub fn summary(edit: &Edit) -> Vec<String> {
     let fields = edit.in_place.iter().chain(&edit.template).map(described);
     let rolled =
         edit.rolled_groups.iter().map(|group| format!("group {group}: its workers are replaced one by one"));

@@ -22,6 +22,7 @@ use crate::{
     provider::{LogRequest, LogStream, NoProvider, Provider, Providers},
     spec::{ClusterName, ProviderKind},
     store::{Store, StoreError, Strangers, Unreadable},
+    telemetry::Unmeasured,
 };
 
 /// Which machine this is, and which of its boots.
@@ -169,6 +170,7 @@ impl Fleet {
             engine: self.tools.engine.clone(),
             store: self.tools.store.clone(),
             clock: self.tools.clock.clone(),
+            measure: Arc::new(Unmeasured),
         };
         let reconciler = Reconciler::new(tools, cell.clone());
         let fleet = self.clone();

@@ -64,13 +64,16 @@ impl Issued {
     /// Keeps them beside the cluster's record. The authority's key comes last: without it, all are
     /// made anew.
     pub(super) async fn keep(&self, store: &dyn Store, key: &ClusterKey) -> Result<(), StoreError> {
-        let certificate = self.authority.certificate_pem();
-        store.put_secret(key, SecretName::AuthorityCertificate, certificate).await?;
-        for ((_, identity), (_, cert, secret)) in self.leaves.iter().zip(ROLES) {
-            store.put_secret(key, cert, &identity.cert).await?;
-            store.put_secret(key, secret, identity.key.expose()).await?;
-        }
-        store.put_secret(key, SecretName::AuthorityKey, self.authority.key_pem().expose()).await
+        let authority_key = self.authority.key_pem();
+        let leaves = self.leaves.iter().zip(ROLES).flat_map(|((_, identity), (_, cert, secret))| {
+            [(cert, identity.cert.as_str()), (secret, identity.key.expose())]
+        });
+        let secrets: Vec<(SecretName, &str)> =
+            std::iter::once((SecretName::AuthorityCertificate, self.authority.certificate_pem()))
+                .chain(leaves)
+                .chain([(SecretName::AuthorityKey, authority_key.expose())])
+                .collect();
+        store.put_secrets(key, &secrets).await
     }
 }
 

@@ -21,7 +21,7 @@ mod view;
 
 pub use cell::ClusterCell;
 pub use clock::{Clock, SystemClock};
-pub use create::Listener;
+pub use create::{Listener, described, summary};
 pub use fleet::{Fleet, FleetTools, Installation};
 pub use identities::IdentityError;
 pub use reconciler::{Reconciler, Tools};

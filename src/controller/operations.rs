@@ -23,6 +23,23 @@ pub(super) enum Finished {
     RemoveAnchor(Result<Removal, ProviderError>),
 }
 
+impl Finished {
+    /// In which way it failed, if it did; of several nodes, the first that did.
+    pub fn failure(&self) -> Option<&'static str> {
+        match self {
+            Self::Anchor(Err(error))
+            | Self::Remove { result: Err(error), .. }
+            | Self::RemoveAnchor(Err(error))
+            | Self::Launch { result: Err(error), .. } => Some(error.kind.as_str()),
+            Self::Launch { result: Ok(failures), .. } => {
+                failures.first().map(|node| node.error.kind.as_str())
+            }
+            Self::Drain { result: Err(_), .. } => Some("Engine"),
+            _ => None,
+        }
+    }
+}
+
 /// Notes what has come of an action.
 pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestamp) {
     match finished {

@@ -23,6 +23,7 @@ use crate::{
     plan::{self, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, Situation, Surroundings},
     provider::{Provider, ProviderError, Surrounding},
     store::{Store, StoreError},
+    telemetry::Measure,
 };
 
 /// Without any hint or timer, the world is looked at this often.
@@ -39,6 +40,8 @@ pub struct Tools {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who counts what is done.
+    pub measure: Arc<dyn Measure>,
 }
 
 /// How long a scheduler may take to say what is installed.
@@ -56,6 +59,16 @@ enum TickError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Identities(#[from] IdentityError),
+}
+
+impl TickError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Observe(error) => error.kind.as_str(),
+            Self::Store(_) => "Store",
+            Self::Identities(_) => "Identities",
+        }
+    }
 }
 
 /// Whether the loop goes on.
@@ -108,7 +121,10 @@ impl Reconciler {
     /// Runs until nothing is left of the cluster, its record included.
     pub async fn run(mut self) {
         loop {
-            let wait = match self.tick().await {
+            let begun = tokio::time::Instant::now();
+            let ticked = self.tick().await;
+            self.tools.measure.tick(begun.elapsed());
+            let wait = match ticked {
                 Ok(Next::Never) => return,
                 Ok(Next::Now) => continue,
                 Ok(Next::At(at)) => {
@@ -118,6 +134,7 @@ impl Reconciler {
                 }
                 Err(error) => {
                     self.trouble = self.trouble.saturating_add(1);
+                    self.tools.measure.failure(error.kind());
                     self.complain(&error).await;
                     if let TickError::Observe(cause) = &error {
                         self.go_on_unseeing(cause).await;
@@ -157,6 +174,9 @@ impl Reconciler {
         match finished {
             Ok(finished) => {
                 self.looked_at = None;
+                if let Some(kind) = finished.failure() {
+                    self.tools.measure.failure(kind);
+                }
                 operations::end(&mut self.operations, finished, self.tools.clock.now());
             }
             Err(error) => tracing::error!(cluster = %self.cell.key().name, "an action broke off: {error}"),

@@ -51,7 +51,7 @@ pub enum ConditionStatus {
 }
 
 /// A cluster's state in one word, derived from its conditions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
     /// Accepted, nothing runs yet.
     Pending,
@@ -69,6 +69,20 @@ pub enum Phase {
     Lost,
     /// Another machine that shares the state directory looks after it.
     Elsewhere,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Starting,
+        Self::Ready,
+        Self::Updating,
+        Self::Degraded,
+        Self::Deleting,
+        Self::Lost,
+        Self::Elsewhere,
+    ];
 }
 
 impl fmt::Display for Phase {

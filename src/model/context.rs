@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::ObjectUid;
 use crate::spec::Namespace;
 
 /// The part of the caller's context that is kept with the cluster. No secrets.
@@ -28,6 +29,9 @@ pub struct CallerContext {
     /// Where Kubernetes is, for a cluster that runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesContext>,
+    /// The custom resource that wants the cluster, and owns its objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_resource: Option<ObjectUid>,
 }
 
 /// An API server, who speaks to it, and a namespace; by reference, without credentials.

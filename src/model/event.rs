@@ -38,6 +38,8 @@ pub enum EventKind {
     Created,
     /// The wanted state was changed.
     Updated,
+    /// A change was asked for that a cluster cannot follow during its life.
+    EditRefused,
     /// The size of a group was changed.
     Scaled,
     /// Tasks ask for what no group has.

@@ -36,6 +36,23 @@ pub enum ErrorKind {
     Unknown,
 }
 
+impl ErrorKind {
+    /// In one word, for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "NotFound",
+            Self::Conflict => "Conflict",
+            Self::Capacity => "Capacity",
+            Self::Quota => "Quota",
+            Self::Throttled => "Throttled",
+            Self::Auth => "Auth",
+            Self::Invalid => "Invalid",
+            Self::Transient => "Transient",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
 /// Whether a failed call may have had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residue {

@@ -145,6 +145,10 @@ text!(
     BootId
 );
 text!(
+    /// Kubernetes' own id of one of its objects.
+    ObjectUid
+);
+text!(
     /// Fingerprint of the template that a node was made from.
     TemplateHash
 );

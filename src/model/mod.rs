@@ -9,6 +9,7 @@ mod engine_status;
 mod event;
 mod failure;
 mod ids;
+pub mod label;
 mod launch;
 mod ledger;
 mod node;
@@ -21,7 +22,7 @@ pub use engine_status::{Demand, Departure, EngineStatus, WorkerState, WorkerStat
 pub use event::{Event, EventKind, Severity};
 pub use failure::{ErrorKind, Residue, Stop};
 pub(crate) use ids::hexadecimal;
-pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, Slot, TemplateHash};
+pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, ObjectUid, Slot, TemplateHash};
 pub use launch::{
     Choice, InstanceId, LaunchId, LaunchIntent, Launching, Machine, Money, RequestHash, Shortage,
     SlotMachine, Spending,

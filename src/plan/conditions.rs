@@ -90,11 +90,17 @@ fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
             let progress = node.machine.as_ref().and_then(|machine| machine.progress.as_deref());
             no("Starting", progress.unwrap_or("its machine boots"))
         }
-        (_, EngineView::Unreachable { since, message }, _) => {
+        (_, EngineView::Unreachable { since, message }, _) if has_answered(ledger) => {
             no("Unreachable", &format!("does not answer since {since}: {message}"))
         }
         _ => no("Starting", "the scheduler runs and does not answer yet"),
     }
+}
+
+/// Whether the scheduler that there is has ever answered; one that starts does not yet.
+fn has_answered(ledger: &Ledger) -> bool {
+    let slots = ledger.groups.get(&GroupName::scheduler()).map(|group| &group.slots);
+    slots.into_iter().flatten().any(|(_, entry)| entry.stage == Stage::Registered)
 }
 
 /// The reason of a condition that does not hold because the provider cannot start nodes yet.
@@ -317,7 +323,7 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger, over_cost: Option<&str>)
     if let Some(message) = without_room(situation, ledger) {
         return yes(NO_CAPACITY, message);
     }
-    if let EngineView::Unreachable { since, message } = situation.engine
+    if let (EngineView::Unreachable { since, message }, true) = (situation.engine, has_answered(ledger))
         && !is_booting(situation, ledger)
     {
         return yes(

@@ -110,3 +110,16 @@ pub struct PlannedNode {
     /// What it is made from.
     pub template: TemplateHash,
 }
+
+impl Action {
+    /// What is done, in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::EnsureAnchor => "anchor",
+            Self::Launch { .. } => "launch",
+            Self::Drain { .. } => "drain",
+            Self::Remove { .. } => "remove",
+            Self::RemoveAnchor => "remove-anchor",
+        }
+    }
+}

@@ -26,6 +26,12 @@ pub trait Store: Send + Sync {
     /// knows what they say.
     async fn strangers(&self, known: &BTreeSet<ClusterName>) -> Result<Strangers, StoreError>;
 
+    /// The record of a cluster as it is stored now; `None` when there is none, or none that can be used.
+    async fn read(&self, cluster: &ClusterKey) -> Result<Option<ClusterRecord>, StoreError> {
+        let records = self.list().await?;
+        Ok(records.into_iter().filter_map(Result::ok).find(|record| record.key() == *cluster))
+    }
+
     /// Adds a record, unless one of its name is there.
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError>;
 
@@ -48,6 +54,18 @@ pub trait Store: Send + Sync {
         name: SecretName,
         content: &str,
     ) -> Result<(), StoreError>;
+
+    /// Keeps secrets beside the record, in this order; a failure may leave the first of them.
+    async fn put_secrets(
+        &self,
+        cluster: &ClusterKey,
+        secrets: &[(SecretName, &str)],
+    ) -> Result<(), StoreError> {
+        for (name, content) in secrets {
+            self.put_secret(cluster, *name, content).await?;
+        }
+        Ok(())
+    }
 
     /// A secret kept beside the record.
     async fn secret(&self, cluster: &ClusterKey, name: SecretName) -> Result<Option<String>, StoreError>;
@@ -129,6 +147,16 @@ pub enum StoreError {
         /// Where.
         path: PathBuf,
         /// What the operating system said.
+        cause: String,
+    },
+    /// The server that holds the records failed, or refused.
+    #[error("cannot {doing} {object}: {cause}")]
+    Server {
+        /// What was tried: `write`, `read`, …
+        doing: &'static str,
+        /// What it was done to: a kind, its namespace and name.
+        object: String,
+        /// What the server, or the way to it, said.
         cause: String,
     },
 }

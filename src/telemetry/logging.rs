@@ -18,6 +18,16 @@ pub enum Detail {
     Everything,
 }
 
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// Logging that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
@@ -54,11 +64,20 @@ fn filter(detail: Detail, variable: Option<String>) -> Result<Option<EnvFilter>,
 
 /// Sends log lines to stderr. Costs nothing when none are wanted.
 pub fn to_stderr(detail: Detail) -> Result<(), LoggingError> {
+    to_stderr_as(LogFormat::Text, detail)
+}
+
+/// The same, in the given form.
+pub fn to_stderr_as(format: LogFormat, detail: Detail) -> Result<(), LoggingError> {
     let Some(filter) = filter(detail, std::env::var(FILTER).ok())? else { return Ok(()) };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(io::stderr);
     // It would say on stderr, too, that a full disk takes no line, and panic where that fails.
     let lines = lines.log_internal_errors(false);
-    tracing::subscriber::set_global_default(lines.finish()).map_err(|_| LoggingError::Again)
+    let set = match format {
+        LogFormat::Text => tracing::subscriber::set_global_default(lines.finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
+    };
+    set.map_err(|_| LoggingError::Again)
 }
 
 #[cfg(test)]

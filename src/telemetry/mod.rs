@@ -4,5 +4,7 @@
 //! the controller, whose standard error is its log file.
 
 mod logging;
+mod measure;
 
-pub use logging::{Detail, LoggingError, to_stderr};
+pub use logging::{Detail, LogFormat, LoggingError, to_stderr, to_stderr_as};
+pub use measure::{Measure, Unmeasured};

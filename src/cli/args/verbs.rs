@@ -112,6 +112,11 @@ pub enum Verb {
     Man(ManArguments),
     /// Look at, or end, the controller on this machine.
     Controller(ControllerArguments),
+    /// Run the controller within Kubernetes, for clusters that are custom resources.
+    ///
+    /// What its Helm chart runs. Of several one leads: the one that holds the Lease.
+    #[cfg(feature = "kubernetes")]
+    Operator(crate::operator::OperatorArguments),
     /// What the controller starts for each cluster.
     #[cfg(all(feature = "local", target_os = "linux"))]
     #[command(name = "__host", hide = true)]

@@ -19,6 +19,8 @@ mod host;
 mod list;
 mod logs;
 mod man;
+#[cfg(feature = "kubernetes")]
+mod operator;
 mod run;
 mod scale;
 mod schema;
@@ -41,6 +43,8 @@ pub use host::host;
 pub use list::list;
 pub use logs::logs;
 pub use man::man;
+#[cfg(feature = "kubernetes")]
+pub use operator::operator;
 pub use run::run;
 pub use scale::scale;
 pub use schema::schema;

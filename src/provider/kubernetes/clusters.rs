@@ -7,7 +7,10 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{client::KubernetesClient, watch::ClusterWatch};
+use super::{
+    client::KubernetesClient,
+    watch::{ClusterWatch, NamespaceWatch},
+};
 use crate::model::{ClusterKey, ClusterUid, NodeName};
 
 /// Objects that a cluster has once, beside its anchor.
@@ -44,12 +47,21 @@ impl ClusterEntry {
     }
 
     /// The watch, begun if there is none for this client.
-    pub fn watch(&self, client: &KubernetesClient, number: u64) -> Arc<ClusterWatch> {
+    fn watch(
+        &self,
+        client: &KubernetesClient,
+        number: u64,
+        all: Option<&NamespaceWatch>,
+    ) -> Arc<ClusterWatch> {
         let mut watching = lock(&self.watching);
         match &*watching {
             Some((known, watch)) if *known == number => watch.clone(),
             _ => {
-                let watch = ClusterWatch::start(client.clone(), self.key.clone(), self.changed.clone());
+                let (key, changed) = (self.key.clone(), self.changed.clone());
+                let watch = match all {
+                    Some(all) => ClusterWatch::within(all, &key, changed),
+                    None => ClusterWatch::start(client.clone(), key, changed),
+                };
                 let watch = Arc::new(watch);
                 *watching = Some((number, watch.clone()));
                 watch
@@ -91,18 +103,47 @@ impl ClusterEntry {
 
 /// All clusters of a provider.
 #[derive(Default)]
-pub struct Clusters(Mutex<BTreeMap<ClusterUid, Arc<ClusterEntry>>>);
+pub struct Clusters {
+    entries: Mutex<BTreeMap<ClusterUid, Arc<ClusterEntry>>>,
+    /// What selects the objects of all clusters, where one watch is for all of them.
+    together: Option<String>,
+    all: Mutex<Option<(u64, Arc<NamespaceWatch>)>>,
+}
 
 impl Clusters {
+    /// With one watch for all that the selector finds, instead of one for each cluster.
+    pub fn together(selector: String) -> Self {
+        Self { together: Some(selector), ..Self::default() }
+    }
+
+    /// The watch of a cluster, begun if there is none for this client.
+    pub fn watch(&self, entry: &ClusterEntry, client: &KubernetesClient, number: u64) -> Arc<ClusterWatch> {
+        let all = self.together.as_ref().map(|selector| {
+            let mut all = lock(&self.all);
+            match &*all {
+                Some((known, watch)) if *known == number => watch.clone(),
+                _ => {
+                    let watch = Arc::new(NamespaceWatch::start(client.clone(), selector));
+                    *all = Some((number, watch.clone()));
+                    watch
+                }
+            }
+        });
+        entry.watch(client, number, all.as_deref())
+    }
+
     /// That of a cluster.
     pub fn entry(&self, key: &ClusterKey) -> Arc<ClusterEntry> {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.entries);
         all.entry(key.uid.clone()).or_insert_with(|| Arc::new(ClusterEntry::new(key.clone()))).clone()
     }
 
     /// Ends the watches of a cluster that is gone.
     pub fn forget(&self, uid: &ClusterUid) {
-        lock(&self.0).remove(uid);
+        lock(&self.entries).remove(uid);
+        if let Some((_, all)) = &*lock(&self.all) {
+            all.forget(uid);
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod sight;
 mod watch;
 mod way;
 
+pub use connection::{CallListener, connect};
 pub use context::{ContextChoice, resolve};
 pub use family::KubernetesProviders;
 pub use provider::KubernetesProvider;

@@ -10,19 +10,7 @@ use crate::{
 /// Who manages the fields that we set, by server-side apply's book-keeping.
 pub const FIELD_MANAGER: &str = "crewcall";
 
-/// Labels of every object.
-pub mod label {
-    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-    pub const NAME: &str = "app.kubernetes.io/name";
-    pub const INSTANCE: &str = "app.kubernetes.io/instance";
-    pub const CLUSTER: &str = "crewcall.dev/cluster";
-    pub const CLUSTER_UID: &str = "crewcall.dev/cluster-uid";
-    pub const INSTALLATION: &str = "crewcall.dev/installation";
-    pub const ROLE: &str = "crewcall.dev/role";
-    pub const GROUP: &str = "crewcall.dev/group";
-    pub const SLOT: &str = "crewcall.dev/slot";
-    pub const INCARNATION: &str = "crewcall.dev/incarnation";
-}
+pub use crate::model::label;
 
 /// The annotation that holds the fingerprint of a pod's template.
 pub const TEMPLATE_ANNOTATION: &str = "crewcall.dev/template";

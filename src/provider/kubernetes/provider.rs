@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
+use kube::Client;
 use tokio_stream::wrappers::WatchStream;
 
 use super::{
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     model::{
         AnchorState, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, KubernetesContext, NodeName,
-        Observed,
+        Observed, label,
     },
     provider::{
         AnchorRequest, Caller, Capabilities, Follow, LogRequest, LogStream, Managed, NodeFailure,
@@ -57,6 +58,8 @@ struct Shared {
     now: Now,
     clusters: Clusters,
     forwarding: Option<Forwarding>,
+    /// Whose objects are made and swept; `None`: those of the installation in the state directory.
+    installation: Option<&'static str>,
 }
 
 impl KubernetesProvider {
@@ -64,9 +67,17 @@ impl KubernetesProvider {
     /// Without forwarders whoever uses it has a route to pods.
     pub fn new(context: KubernetesContext, state: PathBuf, now: Now, forwarding: Option<Forwarding>) -> Self {
         let connection = Connection::new(context);
-        Self {
-            shared: Arc::new(Shared { connection, state, now, clusters: Clusters::default(), forwarding }),
-        }
+        let clusters = Clusters::default();
+        Self { shared: Arc::new(Shared { connection, state, now, clusters, forwarding, installation: None }) }
+    }
+
+    /// For clusters that custom resources want, by whoever has a route to their pods. Logs of pods that have ended
+    /// are kept below `state` while their cluster lives.
+    pub fn of_operator(context: KubernetesContext, client: Client, state: PathBuf, now: Now) -> Self {
+        let connection = Connection::with_client(context, client);
+        let clusters = Clusters::together(names::installation_selector(label::OPERATOR));
+        let installation = Some(label::OPERATOR);
+        Self { shared: Arc::new(Shared { connection, state, now, clusters, forwarding: None, installation }) }
     }
 
     fn context(&self) -> &KubernetesContext {
@@ -74,7 +85,10 @@ impl KubernetesProvider {
     }
 
     fn installation(&self) -> Result<String, ProviderError> {
-        installation(&self.shared.state)
+        match self.shared.installation {
+            Some(id) => Ok(id.to_owned()),
+            None => installation(&self.shared.state),
+        }
     }
 
     fn logs(&self, cluster: &ClusterName) -> KeptLogs {
@@ -84,7 +98,7 @@ impl KubernetesProvider {
     async fn sight(&self, cluster: &ClusterKey) -> Result<Sight, ProviderError> {
         let (client, number) = self.shared.connection.client().await?;
         let entry = self.shared.clusters.entry(cluster);
-        let watch = entry.watch(&client, number);
+        let watch = self.shared.clusters.watch(&entry, &client, number);
         Ok(Sight { client, entry, watch, logs: self.logs(&cluster.name) })
     }
 
@@ -165,14 +179,19 @@ impl Provider for KubernetesProvider {
             document: &request.document,
             namespace: &self.context().namespace,
             anchor: None,
+            resource: request.context.custom_resource.as_ref(),
         };
         // Before the anchor, because afterwards nobody asks for it any more.
-        let secrets = secret_values(&request.document, &request.environment)?;
+        // Whoever makes a custom resource makes the Secret with the values, too.
+        let secrets = match of.resource {
+            Some(_) => None,
+            None => secret_values(&request.document, &request.environment)?,
+        };
         if let Some(values) = &secrets {
             sight.make(Resource::Secrets, cluster, &build::environment_secret(of, values)).await?;
         }
         let uid = sight.make(Resource::ConfigMaps, cluster, &build::anchor(of)).await?;
-        sight.watch.note_anchor(&uid);
+        sight.watch.note_anchor(&uid, of.resource.cloned());
         if secrets.is_some() {
             let owner = build::owner(cluster, &uid);
             sight.client.own(Resource::Secrets, &names::environment_secret(&cluster.name), owner).await?;
@@ -192,7 +211,8 @@ impl Provider for KubernetesProvider {
             installation: &installation,
             document,
             namespace: &self.context().namespace,
-            anchor: Some(&anchor),
+            anchor: Some(&anchor.uid),
+            resource: anchor.resource.as_ref(),
         };
         Box::pin(sight.parts(of, &request.nodes)).await?;
         let launch = async |node: &NodeRequest| (node.id.name(), sight.launch(of, node).await);

@@ -15,7 +15,7 @@ use super::{
     objects::AT_ONCE,
     observe::SeenPod,
     prepare,
-    watch::{ClusterWatch, Known},
+    watch::{ClusterWatch, Known, SeenAnchor},
     way::Way,
 };
 use crate::{
@@ -84,14 +84,14 @@ impl Sight {
         self.entry.kept(&node);
     }
 
-    pub(super) async fn anchor(&self, cluster: &ClusterKey) -> Result<String, ProviderError> {
+    pub(super) async fn anchor(&self, cluster: &ClusterKey) -> Result<SeenAnchor, ProviderError> {
         let absent = || {
             let name = names::anchor(&cluster.name);
             let message = format!("cluster {} has no anchor: there is no configmap {name}", cluster.name);
             ProviderError::new(ErrorKind::NotFound, message)
         };
         let known = self.watch.known().await?;
-        known.anchor.filter(|anchor| !anchor.ending).map(|anchor| anchor.uid).ok_or_else(absent)
+        known.anchor.filter(|anchor| !anchor.ending).ok_or_else(absent)
     }
 
     /// Makes an object that a cluster has once, unless it is there. Returns its uid.

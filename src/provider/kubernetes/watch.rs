@@ -1,8 +1,10 @@
 //! What is known of a cluster's pods and its anchor, kept up to date by watches.
 
+mod together;
+
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -15,15 +17,18 @@ use kube::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
+    build::RESOURCE,
     client::{Call, KubernetesClient, Resource, Verb},
     error,
     names::{anchor, selector},
     observe::SeenPod,
 };
 use crate::{
-    model::{ClusterKey, NodeName},
+    model::{ClusterKey, NodeName, ObjectUid},
     provider::ProviderError,
 };
+
+pub use together::NamespaceWatch;
 
 /// How long a new watch may take until it has seen all there is.
 const SYNC: Duration = Duration::from_secs(20);
@@ -38,6 +43,8 @@ pub struct SeenAnchor {
     pub uid: String,
     /// Whether it is being removed.
     pub ending: bool,
+    /// The custom resource that owns it, if one does.
+    pub resource: Option<ObjectUid>,
 }
 
 /// All that is known of a cluster.
@@ -66,12 +73,14 @@ struct Shared {
     client: KubernetesClient,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
+    /// Who hears of changes beside those who wait here.
+    listener: OnceLock<watch::Sender<u64>>,
 }
 
-/// Two watches, for as long as it lives.
+/// Two watches of its own or a part of others', for as long as it lives.
 pub struct ClusterWatch {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Drop for ClusterWatch {
@@ -88,8 +97,9 @@ impl ClusterWatch {
         let by_uid = watcher::Config::default().labels(&selector(&cluster.uid)).timeout(WATCH_SECONDS);
         let pods = watcher(client.api::<Pod>(), by_uid.clone()).default_backoff().boxed();
         let anchors = watcher(client.api::<PartialObjectMeta<ConfigMap>>(), by_uid).default_backoff().boxed();
-        let shared = Arc::new(Shared { cluster, client, state: Mutex::default(), changed });
-        let tasks = [
+        let shared =
+            Arc::new(Shared { cluster, client, state: Mutex::default(), changed, listener: OnceLock::new() });
+        let tasks = vec![
             tokio::spawn(follow(shared.clone(), pods, Resource::Pods, Shared::on_pod)),
             tokio::spawn(follow(shared.clone(), anchors, Resource::ConfigMaps, Shared::on_anchor)),
         ];
@@ -141,8 +151,8 @@ impl ClusterWatch {
     }
 
     /// Takes note of an anchor that a call of ours has made.
-    pub fn note_anchor(&self, uid: &str) {
-        let seen = SeenAnchor { uid: uid.to_owned(), ending: false };
+    pub fn note_anchor(&self, uid: &str, resource: Option<ObjectUid>) {
+        let seen = SeenAnchor { uid: uid.to_owned(), ending: false, resource };
         self.shared.update(|state| state.anchored(Some(seen)));
     }
 }
@@ -201,6 +211,9 @@ impl Shared {
     fn update(&self, change: impl FnOnce(&mut State) -> News) {
         if change(&mut self.state()) == News::Yes {
             self.changed.send_modify(|n| *n = n.wrapping_add(1));
+            if let Some(listener) = self.listener.get() {
+                listener.send_modify(|n| *n = n.wrapping_add(1));
+            }
         }
     }
 
@@ -286,7 +299,10 @@ fn seen_anchor(cluster: &ClusterKey, metadata: &ObjectMeta) -> Option<SeenAnchor
     if metadata.name.as_deref() != Some(anchor(&cluster.name).as_str()) {
         return None;
     }
-    Some(SeenAnchor { uid: metadata.uid.clone()?, ending: metadata.deletion_timestamp.is_some() })
+    let owners = metadata.owner_references.iter().flatten();
+    let resource =
+        owners.filter(|owner| owner.kind == RESOURCE.1).map(|owner| ObjectUid::new(&*owner.uid)).next();
+    Some(SeenAnchor { uid: metadata.uid.clone()?, ending: metadata.deletion_timestamp.is_some(), resource })
 }
 
 async fn follow<K>(

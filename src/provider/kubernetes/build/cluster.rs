@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::names::{self, COMM_PORT, DASHBOARD_PORT, label};
 use crate::{
     engine::dask::{TlsPaths, configuration, python},
-    model::{ClusterKey, Role},
+    model::{ClusterKey, ObjectUid, Role},
     security::Identity,
     spec::{ComputeCluster, EndpointKind, EngineSpec, KubernetesSpec, Namespace, NetworkPeer},
 };
@@ -28,6 +28,8 @@ pub struct Belonging<'a> {
     pub namespace: &'a Namespace,
     /// The anchor's uid; `None` for the anchor itself, and for what comes before it.
     pub anchor: Option<&'a str>,
+    /// The custom resource that wants the cluster, if one does: it owns all of it, the anchor too.
+    pub resource: Option<&'a ObjectUid>,
 }
 
 impl Belonging<'_> {
@@ -37,10 +39,17 @@ impl Belonging<'_> {
         labels.extend(more);
         labels.extend(names::labels(self.cluster, self.installation));
         let mut metadata = json!({ "name": name, "labels": labels });
-        if let (Some(uid), Some(fields)) = (self.anchor, metadata.as_object_mut()) {
-            fields.insert("ownerReferences".to_owned(), json!([owner(self.cluster, uid)]));
+        if let (Some(owner), Some(fields)) = (self.owner(), metadata.as_object_mut()) {
+            fields.insert("ownerReferences".to_owned(), json!([owner]));
         }
         metadata
+    }
+
+    fn owner(&self) -> Option<Value> {
+        match self.resource {
+            Some(uid) => Some(reference(RESOURCE, self.cluster.name.as_str(), uid.as_str())),
+            None => self.anchor.map(|uid| owner(self.cluster, uid)),
+        }
     }
 
     fn plain(&self, name: &str) -> Value {
@@ -50,11 +59,18 @@ impl Belonging<'_> {
 
 /// A reference to the anchor, with which Kubernetes removes what refers to it.
 pub fn owner(cluster: &ClusterKey, anchor: &str) -> Value {
+    reference(("v1", "ConfigMap"), &names::anchor(&cluster.name), anchor)
+}
+
+/// Version and kind of the custom resource.
+pub const RESOURCE: (&str, &str) = ("crewcall.dev/v1alpha1", "ComputeCluster");
+
+fn reference((version, kind): (&str, &str), name: &str, uid: &str) -> Value {
     json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "name": names::anchor(&cluster.name),
-        "uid": anchor,
+        "apiVersion": version,
+        "kind": kind,
+        "name": name,
+        "uid": uid,
         "controller": true,
         "blockOwnerDeletion": false,
     })

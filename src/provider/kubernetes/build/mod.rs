@@ -7,6 +7,7 @@ mod template;
 mod tests;
 
 pub use cluster::{
-    Belonging, anchor, clients_policy, environment_secret, network_policy, owner, service, tls_secret,
+    Belonging, RESOURCE, anchor, clients_policy, environment_secret, network_policy, owner, service,
+    tls_secret,
 };
 pub use pod::pod;

@@ -45,6 +45,7 @@ impl Scene {
             document: &self.document,
             namespace,
             anchor: Some("a-b-c"),
+            resource: None,
         }
     }
 

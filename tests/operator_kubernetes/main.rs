@@ -1,0 +1,12 @@
+//! The operator on a real API server and kubelet: clusters as custom resources, with real Dask in real pods.
+//!
+//! `CREWCALL_TEST_KUBECONFIG` names a cluster that may be used for tests and whose pods this machine reaches;
+//! `CREWCALL_TEST_IMAGE` an image with Dask and `CREWCALL_TEST_PYTHON` a Python with the same Dask. The operators are
+//! processes of this machine. Every test has a namespace of its own, and ends with nothing left in it.
+#![cfg(feature = "kubernetes")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod edits;
+mod leading;
+mod life;
+mod stage;
