@@ -366,7 +366,8 @@ impl Reconciler {
         };
         Facts {
             start_deadline: capabilities.start_deadline,
-            visibility_delay: capabilities.visibility_delay,
+            // What was seen may be so old already.
+            visibility_delay: capabilities.visibility_delay.saturating_add(capabilities.look_interval),
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
             environment: environment_match(record, self.software.as_ref().map(|(_, versions)| versions)),
             idle_period: capabilities.idle_period,
