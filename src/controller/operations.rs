@@ -44,14 +44,12 @@ impl Finished {
 pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestamp) {
     match finished {
         Finished::Anchor(result) => {
-            operations.anchor_ended(result.map_err(|error| failure(None, error, now)), now);
+            operations.anchor_ended(result.map_err(|error| failure(None, &error, now)), now);
         }
         Finished::Launch { nodes, result } => {
             let failures: Vec<_> = match result {
-                Ok(failures) => failures.into_iter().map(|f| failure(Some(f.node), f.error, now)).collect(),
-                Err(error) => {
-                    nodes.iter().map(|node| failure(Some(node.clone()), error.clone(), now)).collect()
-                }
+                Ok(failures) => failures.into_iter().map(|f| failure(Some(f.node), &f.error, now)).collect(),
+                Err(error) => nodes.iter().map(|node| failure(Some(node.clone()), &error, now)).collect(),
             };
             operations.launch_ended(&nodes, failures);
         }
@@ -60,7 +58,7 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
                 instances: launched.instances,
                 shortfall: launched.shortfall.map(|error| said(&error)),
             };
-            let result = result.map(made).map_err(|error| failure(None, error, now));
+            let result = result.map(made).map_err(|error| failure(None, &error, now));
             operations.batch_ended(LaunchReply { launch, result });
         }
         Finished::Expiry { at, result } => {
@@ -93,8 +91,8 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
     }
 }
 
-fn failure(node: Option<NodeName>, error: ProviderError, at: Timestamp) -> LaunchFailure {
-    let message = said(&error);
+fn failure(node: Option<NodeName>, error: &ProviderError, at: Timestamp) -> LaunchFailure {
+    let message = said(error);
     let kind = match error.residue {
         crate::model::Residue::None => error.kind,
         // Whatever it was, the call may have had its effect: the same call again is right.

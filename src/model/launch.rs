@@ -76,7 +76,8 @@ impl RequestHash {
     /// Of a request, written out: 16 hexadecimal digits.
     pub fn of(request: &str) -> Self {
         let digest = Sha256::digest(request);
-        Self(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        let first: [u8; 8] = std::array::from_fn(|index| digest[index]);
+        Self(format!("{:016x}", u64::from_be_bytes(first)))
     }
 }
 

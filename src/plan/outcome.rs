@@ -117,6 +117,8 @@ impl Action {
         match self {
             Self::EnsureAnchor => "anchor",
             Self::Launch { .. } => "launch",
+            Self::LaunchBatch(_) => "launch-batch",
+            Self::SetExpiry { .. } => "set-expiry",
             Self::Drain { .. } => "drain",
             Self::Remove { .. } => "remove",
             Self::RemoveAnchor => "remove-anchor",

@@ -118,7 +118,7 @@ fn launching() -> Launching {
     let choice = |label: &str, price| Choice { label: label.to_owned(), hourly: Some(Money(price)) };
     let both = || vec![choice("spot", 40_000), choice("on demand", 100_000)];
     let groups = ["scheduler", "workers", "big"].map(|name| (name.parse().unwrap(), both()));
-    let capacity_retry = Duration::from_secs(60);
+    let capacity_retry = Duration::from_mins(1);
     Launching { choices: groups.into(), largest: 1000, capacity_retry, ..Launching::default() }
 }
 
