@@ -265,7 +265,7 @@ mod tests {
         let (hourly, amount) = (Money(96_000), Money(1_000_000));
         let lasts = amount.lasts_at(hourly).unwrap();
         assert!(hourly.for_time(lasts) >= amount);
-        assert!(hourly.for_time(lasts - Duration::from_millis(100)) < amount);
+        assert!(hourly.for_time(lasts.saturating_sub(Duration::from_millis(100))) < amount);
         assert_eq!(amount.lasts_at(Money(0)), None);
         assert_eq!(Money(u64::MAX).lasts_at(Money(1)), Some(Duration::from_millis(u64::MAX)));
     }

@@ -121,7 +121,7 @@ fn a_restart_makes_the_same_call_for_what_does_not_show_itself() {
     story.make(&planned, 1);
     story.restart();
     story.plan();
-    assert_eq!(story.calls, [planned.clone()]);
+    assert_eq!(story.calls, std::slice::from_ref(&planned));
     assert_eq!(count(&story, Stage::Launched), 2);
     story.calls.clear();
     let instances = ["i-0003", "i-0001", "i-0002"].map(crate::model::InstanceId::new).to_vec();
@@ -254,7 +254,7 @@ fn a_scale_down_takes_those_that_the_scheduler_names() {
 #[test]
 fn a_worker_that_is_taken_back_retires_by_itself_and_is_replaced_at_once() {
     let mut story = running(2);
-    let at = story.now + Duration::from_secs(120);
+    let at = story.now + Duration::from_mins(2);
     story.node_mut("workers-i-0001").machine.as_mut().unwrap().taken_back_at = Some(at);
     let told = story.plan();
     assert!(told.starts_with("launch 1 of workers, choice 0\n"), "{told}");
@@ -273,7 +273,7 @@ fn a_worker_that_is_taken_back_retires_by_itself_and_is_replaced_at_once() {
 #[test]
 fn a_scheduler_that_is_taken_back_works_to_the_end_and_it_is_said_once() {
     let mut story = running(1);
-    let at = story.now + Duration::from_secs(120);
+    let at = story.now + Duration::from_mins(2);
     story.node_mut("scheduler-i-0000").machine.as_mut().unwrap().taken_back_at = Some(at);
     let told = story.plan();
     assert!(told.starts_with("!NodeTakenBack: the scheduler demo-scheduler-i-0000 is taken back"), "{told}");

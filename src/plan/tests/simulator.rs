@@ -281,7 +281,6 @@ impl Simulator {
                     self.batches.insert(planned.launch.clone(), (planned.clone(), made));
                 }
             }
-            Action::SetExpiry { .. } => {}
             Action::Drain { nodes } => {
                 let at = self.story.now;
                 for node in world.nodes.iter_mut().filter(|node| nodes.contains(&node.id.name())) {
@@ -296,7 +295,7 @@ impl Simulator {
                     node.state = NodeState::Ending;
                 }
             }
-            Action::RemoveAnchor => {}
+            Action::RemoveAnchor | Action::SetExpiry { .. } => {}
         }
     }
 
