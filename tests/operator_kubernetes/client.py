@@ -1,7 +1,7 @@
 """Runs a program with a client of a cluster: client.py ADDRESS DIRECTORY, the program on standard input.
 
-DIRECTORY holds what the Secret of the clients holds. The program sees `client`, and `said(text)`, which prints at
-once.
+DIRECTORY holds what the Secret of the clients holds. The program sees `client`, and `said(text)`, which
+prints at once.
 """
 
 import sys
