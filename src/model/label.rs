@@ -25,3 +25,8 @@ pub const INCARNATION: &str = "crewcall.dev/incarnation";
 pub const CREWCALL: &str = "crewcall";
 /// The installation of clusters that are custom resources.
 pub const OPERATOR: &str = "operator";
+
+/// With [`OPERATOR_COMPONENT`] what the operator's own pods have, whatever the release of its chart is called.
+pub const OPERATOR_PART: (&str, &str) = ("app.kubernetes.io/part-of", CREWCALL);
+/// See [`OPERATOR_PART`].
+pub const OPERATOR_COMPONENT: (&str, &str) = ("app.kubernetes.io/component", OPERATOR);

@@ -125,6 +125,9 @@ def test_the_operators_pods_are_not_taken_for_those_of_a_cluster() -> None:
         one(rendered, "PodMonitor")["spec"]["selector"]["matchLabels"],
     ]
     pods = one(rendered, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    # By these, network policies of clusters let the operator in.
+    assert pods["app.kubernetes.io/part-of"] == "crewcall"
+    assert pods["app.kubernetes.io/component"] == "operator"
     for selector in selectors:
         assert selector.items() <= pods.items()
         assert not selector.items() <= of_a_cluster.items()

@@ -164,10 +164,22 @@ pub fn environment_secret(of: Belonging<'_>, values: &BTreeMap<String, String>) 
     })
 }
 
-/// Lets the cluster's pods reach each other, and nobody else.
+/// Lets the cluster's pods reach each other, the operator those of a custom resource, and nobody else.
 pub fn network_policy(of: Belonging<'_>) -> Option<Value> {
     settings(of).network_policy.enabled.then(|| {
         let own = json!({ "matchLabels": { label::CLUSTER_UID: of.cluster.uid } });
+        let mut ingress = vec![json!({ "from": [{ "podSelector": own }] })];
+        if of.resource.is_some() {
+            let [part, component] = [label::OPERATOR_PART, label::OPERATOR_COMPONENT];
+            // In which namespace it is, only its installation knows; who it is, TLS says.
+            ingress.push(json!({
+                "from": [{
+                    "namespaceSelector": {},
+                    "podSelector": { "matchLabels": { part.0: part.1, component.0: component.1 } },
+                }],
+                "ports": [{ "protocol": "TCP", "port": COMM_PORT }],
+            }));
+        }
         json!({
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
@@ -175,7 +187,7 @@ pub fn network_policy(of: Belonging<'_>) -> Option<Value> {
             "spec": {
                 "podSelector": own,
                 "policyTypes": ["Ingress"],
-                "ingress": [{ "from": [{ "podSelector": own }] }],
+                "ingress": ingress,
             },
         })
     })

@@ -6,12 +6,12 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod, Secret, Service},
     networking::v1::NetworkPolicy,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     engine::{Engine as _, dask::DaskEngine},
-    model::{ClusterKey, ClusterUid, Incarnation, NodeId, Role, Slot, TemplateHash},
+    model::{ClusterKey, ClusterUid, Incarnation, NodeId, ObjectUid, Role, Slot, TemplateHash},
     provider::NodeRequest,
     security::{Identity, PrivateKeyPem},
     spec::{ComputeCluster, GroupName, load},
@@ -129,6 +129,26 @@ fn objects_of_a_cluster() {
     is_known::<NetworkPolicy>(&clients);
     is_known::<ConfigMap>(&anchor(of));
     insta::assert_snapshot!("objects", [&service, &policy, &clients].map(yaml).join("---\n"));
+}
+
+#[test]
+fn the_operator_alone_reaches_a_cluster_from_another_namespace() {
+    let (scene, namespace, resource) = (Scene::new(PLAIN), "ns".parse().unwrap(), ObjectUid::new("u"));
+    assert_eq!(network_policy(scene.of(&namespace)).unwrap()["spec"]["ingress"][1], Value::Null);
+    let of = Belonging { resource: Some(&resource), ..scene.of(&namespace) };
+    let policy = network_policy(of).unwrap();
+    is_known::<NetworkPolicy>(&policy);
+    let operator = json!({
+        "from": [{
+            "namespaceSelector": {},
+            "podSelector": { "matchLabels": {
+                "app.kubernetes.io/part-of": "crewcall",
+                "app.kubernetes.io/component": "operator",
+            } },
+        }],
+        "ports": [{ "protocol": "TCP", "port": 8786 }],
+    });
+    assert_eq!(policy["spec"]["ingress"][1], operator);
 }
 
 #[test]
