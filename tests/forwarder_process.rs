@@ -128,7 +128,8 @@ async fn sigterm_ends_it_and_its_ports_are_kept() {
     let ports = world.ensure().await;
     kill(world.pid(), Signal::TERM);
     eventually("its end", || (!world.forwarders.list().unwrap()[0].alive).then_some(())).await;
-    assert!(TcpStream::connect(("127.0.0.1", ports.comm)).is_err());
+    // A process that ends lets go of its lock and of its ports one after the other.
+    eventually("its port", || TcpStream::connect(("127.0.0.1", ports.comm)).is_err().then_some(())).await;
     assert_eq!(world.ensure().await, ports);
 }
 

@@ -21,6 +21,7 @@ pub use context::{CallerContext, CallerEnvironment, Interpreter, KubernetesConte
 pub use engine_status::{Demand, Departure, EngineStatus, WorkerState, WorkerStatus};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{ErrorKind, Residue, Stop};
+#[cfg(feature = "local")]
 pub(crate) use ids::hexadecimal;
 pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, ObjectUid, Slot, TemplateHash};
 pub use launch::{
