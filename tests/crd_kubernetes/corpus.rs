@@ -52,7 +52,7 @@ fn files(folder: &str) -> BTreeMap<String, String> {
 
 /// In the namespace of the test.
 fn here(text: &str, stage: &Stage) -> String {
-    text.replace("namespace: data", &format!("namespace: {}", stage.namespace))
+    text.replace("namespace: data", &format!("namespace: {}", stage.namespace()))
 }
 
 /// The same document, run by Kubernetes; the environment goes where it is one of this machine.

@@ -6,6 +6,9 @@
 #![cfg(feature = "kubernetes")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "../shared/kubectl.rs"]
+mod kubectl;
+
 mod edits;
 mod leading;
 mod life;
