@@ -171,7 +171,7 @@ def leave(code: int) -> None:
         os._exit(code)
 
 
-# --- The end of a scheduler that nobody looks after -----------------------------------------------------------
+# --- The end of a scheduler that nobody looks after ---------------------------------------------------------
 
 NEVER = 1e9
 """Seconds; before 2023.3 a scheduler that looks at its idleness cannot stop doing so."""
@@ -213,7 +213,7 @@ class Belts:
             self.end = asyncio.get_running_loop().call_later(max(0.0, lifetime), self._close)
 
     def _close(self) -> None:
-        logger.warning("the scheduler ends: its cluster's maxLifetime is over, and no controller has ended it")
+        logger.warning("the scheduler ends: its cluster's maxLifetime is over, and no controller came")
         self._closing = asyncio.ensure_future(self.scheduler.close())
 
 
