@@ -475,9 +475,7 @@ async def _serve_scheduler(launch: Launch, events: Events) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    crewcall_preload.set_up_scheduler(
-        scheduler, nannies=arguments["nannies"], lifetime=arguments["lifetime"]
-    )
+    crewcall_preload.set_up_scheduler(scheduler, nannies=arguments["nannies"], lifetime=arguments["lifetime"])
     await scheduler
     port = scheduler.http_server.port if attach else None
     events.send("listening", node=launch.node, address=scheduler.address, dashboard_port=port)
