@@ -44,7 +44,8 @@ impl Fleet {
         progress: Listener<'_>,
     ) -> Result<CreateReply, RequestError> {
         check(&request.document)?;
-        self.provider(request.document.spec.provider.kind(), &request.context)?;
+        let provider = self.provider(request.document.spec.provider.kind(), &request.context)?;
+        provider.lend(&request.environment);
         let name = request.document.metadata.name.clone();
         let turn = self.turn(&name);
         let _held = turn.wait(&name, progress).await?;

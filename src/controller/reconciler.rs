@@ -17,8 +17,8 @@ use crate::{
     engine::{Belts, Endpoint, Engine, Ranking, StatusQuestion},
     environment,
     model::{
-        ClusterRecord, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity, Slot,
-        SoftwareVersions,
+        ClusterRecord, Cut, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity,
+        Slot, SoftwareVersions,
     },
     plan::{self, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, Situation, Surroundings},
     provider::{Provider, ProviderError, Surrounding},
@@ -43,6 +43,9 @@ pub struct Tools {
     /// Who counts what is done.
     pub measure: Arc<dyn Measure>,
 }
+
+/// So many events are looked through for the last cut that was spoken of.
+const REMEMBERED: usize = 1000;
 
 /// How long a scheduler may take to say what is installed.
 const VERSIONS: Duration = Duration::from_secs(5);
@@ -96,6 +99,8 @@ pub struct Reconciler {
     trouble: u32,
     /// What is installed where the scheduler runs, where that is not known beforehand.
     software: Option<(NodeName, SoftwareVersions)>,
+    /// When the last cut was that an event speaks of; `None`: not looked up yet.
+    last_cut: Option<Timestamp>,
 }
 
 impl Reconciler {
@@ -115,6 +120,7 @@ impl Reconciler {
             look_due: None,
             trouble: 0,
             software: None,
+            last_cut: None,
         }
     }
 
@@ -188,7 +194,9 @@ impl Reconciler {
         self.look(&record).await?;
         let engine = self.ask_engine(&record).await?;
         self.ask_software(&record, &engine).await;
-        let facts = self.facts(&record);
+        let passage = self.tools.provider.passage(self.cell.key());
+        self.report_cuts(&record, &passage.cuts).await?;
+        let facts = self.facts(&record, passage.problem);
         let now = self.tools.clock.now();
         let operations = self.operations.clone();
         let situation = Situation {
@@ -361,7 +369,30 @@ impl Reconciler {
         Ok(self.identities.clone())
     }
 
-    fn facts(&self, record: &ClusterRecord) -> Facts {
+    /// Says once of each cut that it happened, also across controllers.
+    async fn report_cuts(&mut self, record: &ClusterRecord, cuts: &[Cut]) -> Result<(), StoreError> {
+        let Some(newest) = cuts.last() else { return Ok(()) };
+        let last = if let Some(last) = self.last_cut {
+            last
+        } else {
+            let events = self.tools.store.events(self.cell.key(), REMEMBERED).await?;
+            let said = events.iter().filter(|event| event.kind == EventKind::ConnectionCut);
+            said.map(|event| event.at).max().unwrap_or(record.wanted.created_at)
+        };
+        self.last_cut = Some(last.max(newest.at));
+        let message = match cuts.iter().filter(|cut| cut.at > last).count() {
+            0 => return Ok(()),
+            1 => newest.message.clone(),
+            count => format!("{count} connections were cut, the last: {}", newest.message),
+        };
+        let message =
+            format!("{message}. A client of Dask that loses its connection cancels what it waits for");
+        let (severity, kind) = (Severity::Warning, EventKind::ConnectionCut);
+        self.cell.report(vec![Event { at: newest.at, severity, kind, node: None, message }]).await;
+        Ok(())
+    }
+
+    fn facts(&self, record: &ClusterRecord, obstruction: Option<String>) -> Facts {
         let capabilities = self.tools.provider.capabilities();
         let at_hand = match capabilities.surrounding {
             Surrounding::NotNeeded => true,
@@ -372,6 +403,7 @@ impl Reconciler {
             // What was seen may be so old already.
             visibility_delay: capabilities.visibility_delay.saturating_add(capabilities.look_interval),
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
+            obstruction,
             environment: environment_match(record, self.software.as_ref().map(|(_, versions)| versions)),
             idle_period: capabilities.idle_period,
             launching: self.tools.provider.launching(&record.wanted.document),

@@ -323,12 +323,24 @@ fn degraded(situation: &Situation<'_>, ledger: &Ledger, over_cost: Option<&str>)
     if let Some(message) = without_room(situation, ledger) {
         return yes(NO_CAPACITY, message);
     }
+    let obstruction = situation.facts.obstruction.as_ref();
     if let (EngineView::Unreachable { since, message }, true) = (situation.engine, has_answered(ledger))
         && !is_booting(situation, ledger)
     {
+        let on_the_way = obstruction.map(|problem| format!("; on the way there: {problem}"));
         return yes(
             "SchedulerUnreachable",
-            format!("the scheduler does not answer since {since}: {message}"),
+            format!(
+                "the scheduler does not answer since {since}: {message}{}",
+                on_the_way.unwrap_or_default()
+            ),
+        );
+    }
+    // Before it has answered for the first time that is no news.
+    if let (EngineView::Seen(_), Some(problem)) = (situation.engine, obstruction) {
+        return yes(
+            "NoWayIn",
+            format!("clients on this machine could not connect, as of the last try: {problem}"),
         );
     }
     if let Some(node) = refused_drain(situation, ledger) {

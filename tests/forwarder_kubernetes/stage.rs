@@ -9,7 +9,7 @@ use std::{
 };
 
 use crewcall::{
-    model::{ClusterKey, ClusterUid},
+    model::{CallerEnvironment, ClusterKey, ClusterUid},
     provider::{
         self,
         kubernetes::forwarder::{
@@ -198,7 +198,7 @@ impl Stage {
     }
 
     pub async fn ensure(&self) -> Ports {
-        self.forwarders.ensure(&self.request, &BTreeMap::new()).await.unwrap()
+        self.forwarders.ensure(&self.request, &BTreeMap::new(), &CallerEnvironment::default()).await.unwrap()
     }
 
     pub fn pid(&self) -> i32 {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 import urllib.request
 import uuid
@@ -162,9 +163,17 @@ def laboratory(namespace: str, folder: Path) -> Iterator[Cluster]:
     """Workers with the files of this machine."""
     if "CREWCALL_TEST_REGISTRY" not in os.environ:
         pytest.skip("SKIPPED: pods see the files of this machine only in the cluster that is made here")
+    # The image has Dask alone, and the client's Python; the client's packages come with the files of this machine.
+    software = sysconfig.get_path("platlib")
     pods = {
-        "volumes": [{"name": "shared", "hostPath": {"path": str(folder)}}],
-        "volumeMounts": [{"name": "shared", "mountPath": str(folder)}],
+        "volumes": [
+            {"name": "shared", "hostPath": {"path": str(folder)}},
+            {"name": "software", "hostPath": {"path": software}},
+        ],
+        "volumeMounts": [
+            {"name": "shared", "mountPath": str(folder)},
+            {"name": "software", "mountPath": software, "readOnly": True},
+        ],
         # The folder is this user's.
         "securityContext": {"runAsUser": os.getuid(), "runAsNonRoot": os.getuid() != 0},
     }
@@ -173,6 +182,7 @@ def laboratory(namespace: str, folder: Path) -> Iterator[Cluster]:
         "laboratory",
         namespace,
         provider={"kubernetes": {"pods": pods}},
+        env={"PYTHONPATH": software},
         worker_groups={"big": big},
     ) as cluster:
         yield cluster

@@ -80,6 +80,7 @@ pub(super) fn facts() -> Facts {
         start_deadline: Duration::from_mins(1),
         visibility_delay: Duration::ZERO,
         surroundings: Surroundings::AtHand,
+        obstruction: None,
         environment: EnvironmentMatch::Matched,
         idle_period: Duration::from_secs(30),
         launching: None,

@@ -5,6 +5,7 @@ mod client;
 mod clusters;
 mod connection;
 mod context;
+mod credentials;
 mod error;
 mod family;
 #[cfg(target_os = "linux")]
@@ -15,6 +16,7 @@ mod managed;
 mod names;
 mod objects;
 mod observe;
+mod outside;
 mod prepare;
 mod provider;
 mod sight;
