@@ -405,6 +405,7 @@ impl Reconciler {
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
             obstruction,
             environment: environment_match(record, self.software.as_ref().map(|(_, versions)| versions)),
+            certificates_until: self.identities.as_ref().map(|identities| identities.until),
             idle_period: capabilities.idle_period,
             launching: self.tools.provider.launching(&record.wanted.document),
         }
