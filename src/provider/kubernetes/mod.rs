@@ -10,7 +10,6 @@ mod error;
 mod family;
 #[cfg(target_os = "linux")]
 pub mod forwarder;
-mod installation;
 mod logs;
 mod managed;
 mod names;
