@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::create_owned::create_owned;
 use crate::{
-    api::{ApiClient, ApiError, CreateMessage, ErrorCode},
+    api::{Answering, ApiError, Clusters, CreateMessage, ErrorCode},
     cli::{
         CliError,
         args::{CreateArguments, ReportFormat},
@@ -33,8 +33,8 @@ const DASHBOARD_BOUND: Duration = Duration::from_millis(100);
 
 /// Runs the verb.
 pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(), CliError> {
-    session.locations()?;
     let read = read(session, &arguments)?;
+    session.settle(&read.cluster.metadata)?;
     let name = read.cluster.metadata.name.clone();
     match arguments.owner {
         None => {
@@ -57,7 +57,7 @@ fn read(session: &Session, arguments: &CreateArguments) -> Result<ReadDocument, 
 
 /// A document that was accepted.
 pub(super) struct Asked {
-    pub client: ApiClient,
+    pub client: Answering,
     pub name: ClusterName,
     pub reply: CreateReply,
     progress: Progress,
@@ -74,7 +74,7 @@ pub(super) async fn ask(
     let environment = caller::environment(printer);
     let name = read.cluster.metadata.name.clone();
     let mut progress = printer.progress(reader(arguments.output));
-    let place = session.place();
+    let place = session.place_of(&read.cluster)?;
     let context =
         caller::context(&read.cluster, read.directory, &arguments.caller, &place, &environment, printer);
     let (client, context) = tokio::join!(session.controller(), context);
@@ -111,8 +111,9 @@ pub(super) async fn finish(
         None => parting(&name),
         Some(_) => owned_parting(),
     };
-    let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting).await?;
-    let view = seen.as_ref().unwrap_or(view);
+    let seen =
+        Follower::new(session, &mut progress, &name, goal).wait(client.clone(), bound, parting).await?;
+    let view = &reached(session, &*client, seen.as_ref().unwrap_or(view)).await;
     if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)
         && different.status == ConditionStatus::False
     {
@@ -123,6 +124,20 @@ pub(super) async fn finish(
         Some(ReportFormat::Json) => Ok(()),
         Some(ReportFormat::Name) => printer.result_line(name.as_str()),
         None => printer.result(&summary(view, dashboard(view).await)),
+    }
+}
+
+/// The cluster with the way to it from here. That there is none keeps nobody from having made it.
+async fn reached(session: &Session, client: &dyn Clusters, view: &ClusterView) -> ClusterView {
+    match client.reach(view.clone()).await {
+        Ok(reached) => reached,
+        Err(error) => {
+            session.printer.warning(&format!("it cannot be connected to from here: {error}"));
+            if let Some(hint) = error.hint {
+                session.printer.note(&format!("hint: {hint}"));
+            }
+            view.clone()
+        }
     }
 }
 
@@ -146,13 +161,13 @@ fn mode(arguments: &CreateArguments) -> CreateMode {
 /// asked: a create may be repeated.
 async fn insist(
     session: &Session,
-    mut client: ApiClient,
+    mut client: Answering,
     request: &CreateRequest,
     progress: &mut Progress,
-) -> Result<(ApiClient, CreateReply), CliError> {
+) -> Result<(Answering, CreateReply), CliError> {
     let mut attempts = 1;
     loop {
-        match accepted(&client, request.clone(), progress).await {
+        match accepted(&*client, request.clone(), progress).await {
             Err(CliError::Api(error)) if error.code == ErrorCode::Unreachable && attempts < ATTEMPTS => {
                 attempts += 1;
                 client = session.controller().await?;
@@ -164,7 +179,7 @@ async fn insist(
 
 /// Follows the answer until the document is accepted.
 async fn accepted(
-    client: &ApiClient,
+    client: &dyn Clusters,
     request: CreateRequest,
     progress: &mut Progress,
 ) -> Result<CreateReply, CliError> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    api::{ApiClient, ErrorCode},
+    api::{Answering, Clusters, ErrorCode},
     cli::{
         CliError,
         args::{DeleteArguments, ReportFormat},
@@ -23,10 +23,10 @@ use crate::{
 /// Runs the verb. What cannot be deleted does not keep the others.
 pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(), CliError> {
     let printer = &session.printer;
-    session.locations()?;
     let named = match &arguments.file {
         Some(file) => {
             let read = document::read(file, &caller::working_directory()?, printer)?;
+            session.settle(&read.cluster.metadata)?;
             vec![read.cluster.metadata.name]
         }
         None => arguments.names.clone(),
@@ -36,14 +36,14 @@ pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(),
         Answerer::NoClusters => return nothing_there(session, &arguments, named),
     };
     let mut failures = Vec::new();
-    let chosen = if arguments.all { all(session, &client, &mut failures).await? } else { unique(named) };
+    let chosen = if arguments.all { all(session, &*client, &mut failures).await? } else { unique(named) };
     let mut progress = printer.progress(super::create::reader(arguments.output));
     let mut ending = Vec::new();
     for name in chosen {
         match client.delete(&name).await {
             Ok(view) => ending.push(view),
             Err(error) if error.code == ErrorCode::NotFound && arguments.ignore_not_found => {}
-            Err(error) => failures.push(explain(&client, &name, error).await),
+            Err(error) => failures.push(explain(&*client, &name, error).await),
         }
     }
     let deadline = Instant::now() + Span::duration(arguments.timeout);
@@ -91,7 +91,7 @@ fn conclude(mut failures: Vec<CliError>) -> Result<(), CliError> {
 /// The clusters that can be deleted from here. Others are spoken of.
 async fn all(
     session: &Session,
-    client: &ApiClient,
+    client: &dyn Clusters,
     failures: &mut Vec<CliError>,
 ) -> Result<Vec<ClusterName>, CliError> {
     let mut names = Vec::new();
@@ -116,7 +116,7 @@ async fn all(
 /// Waits until a cluster is gone, if that is wanted, and says so.
 async fn end(
     session: &Session,
-    client: &ApiClient,
+    client: &Answering,
     view: &ClusterView,
     arguments: &DeleteArguments,
     deadline: Instant,

@@ -26,7 +26,7 @@ pub async fn describe(session: &Session, arguments: NameArguments) -> Result<(),
     let (client, view) = session.cluster(&arguments.name).await?;
     let events = match client.events(&arguments.name, EVENTS).await {
         Ok(events) => events,
-        Err(error) => return Err(explain(&client, &arguments.name, error).await),
+        Err(error) => return Err(explain(&*client, &arguments.name, error).await),
     };
     let printer = &session.printer;
     printer.result(&text(&view, &events, SystemClock.now(), printer.result_color()))
@@ -140,7 +140,13 @@ fn software(view: &ClusterView) -> Option<String> {
 }
 
 fn files(view: &ClusterView) -> String {
-    let mut text = format!("  working directory  {}\n", view.context.working_directory.display());
+    let mut text = match &view.context.kubernetes {
+        // An operator has no directory of its caller's.
+        Some(place) if view.context.custom_resource.is_some() => {
+            format!("  namespace          {}\n", place.namespace)
+        }
+        _ => format!("  working directory  {}\n", view.context.working_directory.display()),
+    };
     if let Some(files) = &view.client {
         for (what, path) in [("authority", &files.ca), ("certificate", &files.cert), ("key", &files.key)] {
             let _ = writeln!(text, "  {what:<17}  {}", path.display());

@@ -5,10 +5,16 @@ mod client;
 mod clusters;
 mod connection;
 mod context;
+mod custom;
 mod error;
 mod family;
 #[cfg(target_os = "linux")]
 pub mod forwarder;
+#[cfg(target_os = "linux")]
+mod guest;
+#[cfg(not(target_os = "linux"))]
+#[path = "guest_elsewhere.rs"]
+mod guest;
 mod installation;
 mod logs;
 mod managed;
@@ -23,6 +29,8 @@ mod way;
 
 pub use connection::{CallListener, connect};
 pub use context::{ContextChoice, resolve};
+pub use custom::{CustomResources, Rehearsal, Sighting, Told, secret_values, secret_variables_name};
 pub use family::KubernetesProviders;
+pub use guest::{ClientPaths, Guest};
 pub use provider::KubernetesProvider;
-pub use way::{Forwarding, TlsPathsOf};
+pub use way::{Forwarding, TlsPathsOf, Way};

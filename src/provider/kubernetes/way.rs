@@ -33,6 +33,15 @@ fn scheme(address: &str) -> &str {
     address.split_once("://").map_or("tls", |(scheme, _)| scheme)
 }
 
+/// The way through a forwarder to a scheduler of that address.
+#[cfg(target_os = "linux")]
+pub fn through(address: &str, ports: &super::forwarder::Ports) -> Way {
+    Way {
+        reach: format!("{}://127.0.0.1:{}", scheme(address), ports.comm),
+        dashboard: Some(format!("http://127.0.0.1:{}/status", ports.dashboard)),
+    }
+}
+
 /// The files of the client's identity in a cluster: authority, certificate, key.
 pub type TlsPathsOf = Arc<dyn Fn(&ClusterKey) -> Option<[PathBuf; 3]> + Send + Sync>;
 
@@ -111,10 +120,7 @@ impl Forwarding {
             dashboard,
         };
         let ports = self.forwarders.ensure(&request, &self.environment).await?;
-        Ok(Way {
-            reach: format!("{}://127.0.0.1:{}", scheme(address), ports.comm),
-            dashboard: Some(format!("http://127.0.0.1:{}/status", ports.dashboard)),
-        })
+        Ok(through(address, &ports))
     }
 
     /// Ends the cluster's forwarder.
