@@ -1,13 +1,14 @@
 //! The clusters of an operator over HTTP on a Unix socket, in the words of the controller's own interface, for
 //! programs that speak to that.
 
-use std::{convert::Infallible, io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::header,
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -17,6 +18,7 @@ use tokio::net::UnixListener;
 
 use super::{
     Answering, ApiError, ErrorCode, WatchMessage, lines,
+    process::Activity,
     routes::{Asked, Queried, node},
     types::{EventsQuery, LogQuery},
 };
@@ -26,6 +28,9 @@ use crate::{
     provider::Follow,
     spec::ClusterName,
 };
+
+/// A gateway of which nobody has asked anything for so long ends; whoever wants one starts another.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// A gateway that cannot begin, or not go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,23 +48,28 @@ pub enum GatewayError {
     Serve(io::Error),
 }
 
-/// Answers until it is dropped. The folder of the socket keeps others out.
+/// Answers until nobody asks any more, or it is dropped. The folder of the socket keeps others out.
 pub async fn serve_gateway(
     clusters: Answering,
     socket: PathBuf,
     announce: impl FnOnce(&std::path::Path),
-) -> Result<Infallible, GatewayError> {
+) -> Result<(), GatewayError> {
     let listener =
         UnixListener::bind(&socket).map_err(|cause| GatewayError::Listen { path: socket.clone(), cause })?;
     announce(&socket);
-    axum::serve(listener, router(clusters)).await.map_err(GatewayError::Serve)?;
-    Err(GatewayError::Serve(io::Error::other("it has ended")))
+    let activity = Activity::new();
+    tokio::select! {
+        served = axum::serve(listener, router(clusters, activity.clone())).into_future() => {
+            served.map_err(GatewayError::Serve)
+        }
+        () = activity.unasked_for(LINGER) => Ok(()),
+    }
 }
 
 type Shared = State<Answering>;
 type Answer<T> = Result<Json<T>, ApiError>;
 
-fn router(clusters: Answering) -> Router {
+fn router(clusters: Answering, activity: Arc<Activity>) -> Router {
     Router::new()
         .route("/v1/clusters", get(list))
         .route("/v1/clusters/{name}", get(one).delete(delete))
@@ -68,7 +78,20 @@ fn router(clusters: Answering) -> Router {
         .route("/v1/clusters/{name}/scale", post(scale))
         .route("/v1/clusters/{name}/logs", get(logged_nodes))
         .route("/v1/clusters/{name}/logs/{node}", get(logs))
+        .layer(middleware::from_fn_with_state(activity, counted))
         .with_state(clusters)
+}
+
+/// Counts a request as under way until its answer is sent, or nobody wants it any more.
+async fn counted(State(activity): State<Arc<Activity>>, request: Request, next: Next) -> Response {
+    let Some(busy) = activity.begin() else {
+        return ApiError::new(ErrorCode::Unreachable, "the gateway is ending").into_response();
+    };
+    next.run(request).await.map(|body| {
+        Body::from_stream(body.into_data_stream().inspect(move |_| {
+            let _ = &busy;
+        }))
+    })
 }
 
 fn cluster(name: &str) -> Result<ClusterName, ApiError> {

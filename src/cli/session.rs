@@ -68,6 +68,16 @@ impl Session {
         }
     }
 
+    /// The words that lead from another command line to the same clusters, with a space in front; none where the
+    /// defaults lead there.
+    pub fn way_back(&self) -> String {
+        let context = self.global.context.as_deref().filter(|name| name.starts_with(KUBE));
+        let namespace = self.settled.get().or(self.global.namespace.as_ref());
+        let namespace = namespace.filter(|_| matches!(self.home(), Ok(Home::Operator(_))));
+        let words = context.map(|name| format!(" --context {name}")).into_iter();
+        words.chain(namespace.map(|name| format!(" -n {name}"))).collect()
+    }
+
     /// How much of its own work the command is to tell.
     pub fn verbosity(&self) -> u8 {
         self.global.verbose
@@ -78,7 +88,9 @@ impl Session {
         match self.home()? {
             Home::Machine => locations(),
             Home::Operator(name) => Err(CliError::Usage {
-                message: format!("context {KUBE}{name}: this verb is about the controller of this machine"),
+                message: format!(
+                    "this verb is about the controller of this machine, and the context is {KUBE}{name}"
+                ),
                 hint: Some(
                     "add `--context local`; the operator is a deployment: `kubectl get deployments -A -l \
                      app.kubernetes.io/name=crewcall` shows it"
@@ -185,7 +197,7 @@ impl Session {
             Home::Machine => Ok(self.place()),
             Home::Operator(name) if kind != ProviderKind::Kubernetes => Err(CliError::Usage {
                 message: format!(
-                    "context {KUBE}{name}: `provider: {{{}: …}}` is not for an operator, which runs pods",
+                    "`provider: {{{}: …}}` is not for an operator, which runs pods, and the context is {KUBE}{name}",
                     kind.as_str()
                 ),
                 hint: Some(

@@ -6,6 +6,7 @@
 #![cfg(feature = "kubernetes")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod context;
 mod edits;
 mod leading;
 mod life;

@@ -188,9 +188,9 @@ impl Resources {
         let rehearsal =
             if request.mode == CreateMode::DryRun { Rehearsal::DryRun } else { Rehearsal::ForReal };
         let patch = asked::patch(object, &after);
-        let changed = self.shared.custom.patch(name, &patch, rehearsal).await.map_err(refused)?;
-        let Some(changed) = changed else { return Ok(None) };
-        let cluster = Some(self.view(&changed)?);
+        let patched = self.shared.custom.patch(name, &patch, rehearsal).await.map_err(refused)?;
+        let Some(patched) = patched else { return Ok(None) };
+        let cluster = Some(self.view(&patched)?);
         Ok(Some(CreateReply { outcome: CreateOutcome::Updated, changes, warnings, cluster }))
     }
 }

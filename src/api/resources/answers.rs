@@ -88,7 +88,7 @@ impl Clusters for Resources {
     }
 
     async fn get(&self, name: &ClusterName) -> Result<ClusterView, ApiError> {
-        self.view(&self.object(name).await?)
+        self.look_at(name).await
     }
 
     async fn reach(&self, view: ClusterView) -> Result<ClusterView, ApiError> {
@@ -143,6 +143,7 @@ impl Clusters for Resources {
         let mut view = self.view(&object)?;
         self.shared.custom.delete(name, &uid_of(&object)).await.map_err(refused)?;
         view.phase = Phase::Deleting;
+        self.remember(&view);
         Ok(view)
     }
 

@@ -1,6 +1,10 @@
 //! The custom resources of a namespace, and this machine's ways to their clusters.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use serde_json::Value;
 
@@ -8,7 +12,7 @@ use super::view;
 use crate::{
     api::{ApiError, ErrorCode},
     controller::{ClientFiles, ClusterView},
-    model::{CallerEnvironment, ErrorKind, KubernetesContext, ObjectUid},
+    model::{CallerEnvironment, ErrorKind, KubernetesContext, ObjectUid, Phase},
     provider::{
         ProviderError,
         kubernetes::{ClientPaths, CustomResources, Guest, Way},
@@ -28,6 +32,14 @@ pub(super) struct Shared {
     pub custom: CustomResources,
     pub guest: Guest,
     pub reader: ObjectReader,
+    /// Clusters that this process has looked at: when the object of one is gone, its pods may not be yet.
+    seen: Mutex<BTreeMap<ClusterName, ClusterView>>,
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<ClusterName, ClusterView>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Resources {
@@ -45,7 +57,7 @@ impl Resources {
         let guest = Guest::new(state, program, environment.0.clone()).map_err(refused)?;
         let reader = ObjectReader { context: context.clone(), default_image: None };
         let custom = CustomResources::new(context);
-        Ok(Self { shared: Arc::new(Shared { custom, guest, reader }) })
+        Ok(Self { shared: Arc::new(Shared { custom, guest, reader, seen: Mutex::default() }) })
     }
 
     pub(super) fn context(&self) -> &KubernetesContext {
@@ -56,6 +68,38 @@ impl Resources {
     pub(super) async fn object(&self, name: &ClusterName) -> Result<Value, ApiError> {
         let found = self.shared.custom.get(name).await.map_err(refused)?;
         found.ok_or_else(|| self.not_found(name))
+    }
+
+    /// A cluster, also one whose object is gone and of which this process knows that its pods are not.
+    pub(super) async fn look_at(&self, name: &ClusterName) -> Result<ClusterView, ApiError> {
+        if let Some(object) = self.shared.custom.get(name).await.map_err(refused)? {
+            let view = self.view(&object)?;
+            self.remember(&view);
+            return Ok(view);
+        }
+        if let Some(mut view) = self.recall(name)
+            && let Ok(pods) = self.shared.custom.pods(&view.uid).await
+            && !pods.is_empty()
+        {
+            view.phase = Phase::Deleting;
+            view.nodes.retain(|node| pods.contains(&node.name));
+            return Ok(view);
+        }
+        self.forget(name);
+        Err(self.not_found(name))
+    }
+
+    /// A cluster as this process has seen it last.
+    pub(super) fn recall(&self, name: &ClusterName) -> Option<ClusterView> {
+        self.shared.seen().get(name).cloned()
+    }
+
+    pub(super) fn remember(&self, view: &ClusterView) {
+        self.shared.seen().insert(view.name.clone(), view.clone());
+    }
+
+    pub(super) fn forget(&self, name: &ClusterName) {
+        self.shared.seen().remove(name);
     }
 
     pub(super) fn not_found(&self, name: &ClusterName) -> ApiError {
@@ -80,7 +124,9 @@ impl Resources {
 
     /// A view with the address of this machine's forwarder, started if there is none.
     pub(super) async fn way_to(&self, mut view: ClusterView) -> Result<ClusterView, ApiError> {
-        let Some(address) = view.endpoint.clone() else { return Ok(view) };
+        let Some(address) = view.endpoint.clone().filter(|_| view.phase != Phase::Deleting) else {
+            return Ok(view);
+        };
         if address.contains("://127.0.0.1:") {
             return Ok(view);
         }

@@ -65,9 +65,14 @@ struct Teller<'a> {
 
 /// Tells until the cluster is gone.
 async fn tell(resources: &Resources, name: &ClusterName, messages: &Messages) -> Result<(), ApiError> {
-    let object = resources.object(name).await?;
-    let uid = uid_of(&object);
-    let mut teller = Teller { resources, messages, name, uid, shown: None, looked_at: false };
+    let mut teller =
+        Teller { resources, messages, name, uid: ObjectUid::new(""), shown: None, looked_at: false };
+    let Some(object) = resources.shared.custom.get(name).await.map_err(refused)? else {
+        // What was deleted a moment ago may have pods still.
+        teller.shown = resources.recall(name);
+        return if teller.shown.is_some() { teller.gone().await } else { Err(resources.not_found(name)) };
+    };
+    teller.uid = uid_of(&object);
     teller.there(&object).await?;
     let custom = &resources.shared.custom;
     let mut sightings = custom.watch(name).await.map_err(refused)?;
@@ -173,6 +178,7 @@ impl Teller<'_> {
                 tokio::time::sleep(LOOK).await;
             }
             self.resources.shared.guest.end(&view.uid).boxed().await.map_err(refused)?;
+            self.resources.forget(self.name);
         }
         self.say(WatchMessage::Gone).await;
         Ok(())

@@ -123,7 +123,7 @@ pub(super) async fn finish(
     match arguments.output {
         Some(ReportFormat::Json) => Ok(()),
         Some(ReportFormat::Name) => printer.result_line(name.as_str()),
-        None => printer.result(&summary(view, dashboard(view).await)),
+        None => printer.result(&summary(view, dashboard(view).await, &session.way_back())),
     }
 }
 
@@ -291,7 +291,7 @@ async fn dashboard(view: &ClusterView) -> Dashboard {
 }
 
 /// What a person needs of a cluster that can be used.
-fn summary(view: &ClusterView, state: Dashboard) -> String {
+fn summary(view: &ClusterView, state: Dashboard, way: &str) -> String {
     let name = &view.name;
     let ready = view.groups.iter().map(|group| group.ready).fold(0, u32::saturating_add);
     let mut text = format!("Cluster {name} is ready: {}\n", workers(ready, ""));
@@ -306,16 +306,16 @@ fn summary(view: &ClusterView, state: Dashboard) -> String {
         Some(link) => row("dashboard", link),
         None => row("dashboard", "none: its software has no bokeh"),
     }
-    row("connect", &connect(view));
-    row("delete", &format!("crewcall delete {name}"));
+    row("connect", &connect(view, way));
+    row("delete", &format!("crewcall{way} delete {name}"));
     text
 }
 
 /// How a client connects: with the caller's own Python, if that is the cluster's, or the cluster's is elsewhere.
-fn connect(view: &ClusterView) -> String {
+fn connect(view: &ClusterView, way: &str) -> String {
     let name = &view.name;
     if view.provider != ProviderKind::Local || view.holds(ConditionKind::EnvironmentMatched) {
-        format!("eval \"$(crewcall env {name})\"     # then Client() in Python")
+        format!("eval \"$(crewcall{way} env {name})\"     # then Client() in Python")
     } else {
         format!("crewcall run {name} -- python     # the cluster's own, then Client()")
     }
@@ -332,14 +332,14 @@ mod tests {
         view.endpoint = Some("tls://127.0.0.1:40123".to_owned());
         view.dashboard = Some("http://127.0.0.1:41234/status".to_owned());
         assert_eq!(
-            summary(&view, Dashboard::Starts),
+            summary(&view, Dashboard::Starts, ""),
             "Cluster demo is ready: 4 workers\n\
              endpoint   tls://127.0.0.1:40123\n\
              dashboard  http://127.0.0.1:41234/status     # in a moment\n\
              connect    crewcall run demo -- python     # the cluster's own, then Client()\n\
              delete     crewcall delete demo\n"
         );
-        let answering = summary(&view, Dashboard::Answers);
+        let answering = summary(&view, Dashboard::Answers, "");
         assert!(answering.contains("dashboard  http://127.0.0.1:41234/status\n"), "{answering}");
     }
 }

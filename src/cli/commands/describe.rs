@@ -54,7 +54,8 @@ fn indented(lines: &str) -> String {
 }
 
 fn overview(view: &ClusterView, now: Timestamp) -> String {
-    let idle = view.idle_since.map_or_else(|| "no".to_owned(), |since| format!("for {}", age(since, now)));
+    let unknown = || if view.clients.is_some() { "no" } else { "unknown" }.to_owned();
+    let idle = view.idle_since.map_or_else(unknown, |since| format!("for {}", age(since, now)));
     let pairs = [
         ("Name", view.name.to_string()),
         ("Uid", view.uid.to_string()),

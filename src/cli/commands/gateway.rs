@@ -7,7 +7,7 @@ use crate::{
     cli::{CliError, Exit, args::GatewayArguments, owner::Owner, session::Session},
 };
 
-/// Answers on a socket that it prints, until its owner ends or tells it to.
+/// Answers on a socket that it prints, until its owner ends or asks no more.
 pub async fn gateway(session: &Session, arguments: GatewayArguments) -> Result<(), CliError> {
     let owner = Owner::find(arguments.owner)?;
     let clusters = session.controller().await?;
@@ -20,13 +20,8 @@ pub async fn gateway(session: &Session, arguments: GatewayArguments) -> Result<(
         unsaid = session.printer.result_json_line(&json!({ "socket": socket })).err();
     });
     tokio::select! {
-        served = served => match served {
-            Ok(never) => match never {},
-            Err(error) => Err(failed(error.to_string())),
-        },
-        ended = owner.ended_or_interrupted() => {
-            ended?;
-            unsaid.map_or(Ok(()), Err)
-        }
+        served = served => served.map_err(|error| failed(error.to_string()))?,
+        ended = owner.ended_or_interrupted() => drop(ended?),
     }
+    unsaid.map_or(Ok(()), Err)
 }

@@ -75,7 +75,7 @@ impl Guest {
     pub fn known(&self, cluster: &ClusterUid, address: &str) -> Option<(Way, ClientPaths)> {
         let held = self.held(cluster)?;
         let ports = held.record.filter(|_| held.alive)?.ports;
-        Some((way::through(address, &ports), paths(&self.state, cluster)))
+        Some((way::through(address, ports), paths(&self.state, cluster)))
     }
 
     fn held(&self, cluster: &ClusterUid) -> Option<Held> {

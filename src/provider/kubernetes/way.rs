@@ -35,7 +35,7 @@ fn scheme(address: &str) -> &str {
 
 /// The way through a forwarder to a scheduler of that address.
 #[cfg(target_os = "linux")]
-pub fn through(address: &str, ports: &super::forwarder::Ports) -> Way {
+pub fn through(address: &str, ports: super::forwarder::Ports) -> Way {
     Way {
         reach: format!("{}://127.0.0.1:{}", scheme(address), ports.comm),
         dashboard: Some(format!("http://127.0.0.1:{}/status", ports.dashboard)),
@@ -120,7 +120,7 @@ impl Forwarding {
             dashboard,
         };
         let ports = self.forwarders.ensure(&request, &self.environment).await?;
-        Ok(through(address, &ports))
+        Ok(through(address, ports))
     }
 
     /// Ends the cluster's forwarder.
