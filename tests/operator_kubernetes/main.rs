@@ -9,6 +9,7 @@
 #[path = "../shared/kubectl.rs"]
 mod kubectl;
 
+mod context;
 mod edits;
 mod leading;
 mod life;

@@ -13,4 +13,5 @@ mod slot;
 mod store;
 
 pub use object::{ObjectReader, Read, Refusal, cluster_uid, moment_text};
+pub use slot::belonging;
 pub use store::{KubernetesStore, resource};
