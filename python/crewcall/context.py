@@ -46,7 +46,8 @@ def _of_file() -> str | None:
     path = Path(base) / "crewcall" / "config.yaml"
     if not path.is_file():
         return None
-    import yaml  # Slow to import, and Dask's own dependency.
+    # Slow to import, and a dependency of Dask.
+    import yaml  # type: ignore[import-untyped, unused-ignore]
 
     said = yaml.safe_load(path.read_text())
     context = said.get("context") if isinstance(said, dict) else None
