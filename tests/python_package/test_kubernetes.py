@@ -158,13 +158,25 @@ def folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def copy_libraries(software: Path, target: Path) -> None:
+    """Copy what the packages in ``software`` need of this machine's libraries: images of Dask have few."""
+    target.mkdir()
+    files = [str(path) for path in software.rglob("*.so*") if path.is_file()]
+    listed = subprocess.run(["ldd", *files], capture_output=True, text=True).stdout
+    found = {Path(line.split("=> ")[1].split(" (")[0]) for line in listed.splitlines() if "=> /" in line}
+    for path in found:
+        if not path.is_relative_to(software):
+            shutil.copy(path, target / path.name)
+
+
 @pytest.fixture(scope="module")
 def laboratory(namespace: str, folder: Path) -> Iterator[Cluster]:
     """Workers with the files of this machine."""
     if "CREWCALL_TEST_REGISTRY" not in os.environ:
         pytest.skip("SKIPPED: pods see the files of this machine only in the cluster that is made here")
-    # The image has Dask alone, and the client's Python; the client's packages come with the files of this machine.
+    # The image has the client's Python, and Dask alone; the client's packages are files of this machine.
     software = sysconfig.get_path("platlib")
+    copy_libraries(Path(software), folder / "lib")
     pods = {
         "volumes": [
             {"name": "shared", "hostPath": {"path": str(folder)}},
@@ -182,7 +194,7 @@ def laboratory(namespace: str, folder: Path) -> Iterator[Cluster]:
         "laboratory",
         namespace,
         provider={"kubernetes": {"pods": pods}},
-        env={"PYTHONPATH": software},
+        env={"PYTHONPATH": software, "LD_LIBRARY_PATH": str(folder / "lib")},
         worker_groups={"big": big},
     ) as cluster:
         yield cluster
