@@ -212,11 +212,14 @@ fn colour_is_for_whoever_asks_for_it() {
 }
 
 #[test]
-fn another_context_is_refused_in_words() {
+fn another_context_needs_a_kubeconfig_and_is_not_for_verbs_about_this_machine() {
     let person = Person::new();
     let ran = person.run(&["--context", "kube:prod", "list"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.err.starts_with("error: context kube:prod: "), "{}", ran.err);
+    assert!(ran.err.contains("KUBECONFIG"), "{}", ran.err);
+    let ran = person.run(&["--context", "kube:prod", "doctor"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("the context is kube:prod\nhint: add `--context local`"), "{}", ran.err);
     assert_eq!(person.run(&["--context", "local", "list"]).code, 0);
     assert_eq!(person.run(&["-n", "team", "list"]).code, 0);
 }

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 CONTEXT = "kube:"
 
 # Others are run without an operator, in test_kubernetes.py.
-WORKLOADS = ("arrays", "bags", "delayed_graph", "futures")
+WORKLOADS = ("bags", "delayed_graph", "futures")
 
 
 @pytest.fixture(scope="module")

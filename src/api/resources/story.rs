@@ -137,6 +137,7 @@ impl Teller<'_> {
             )));
         }
         let view = self.resources.view(object)?;
+        self.resources.remember(&view);
         if self.shown.as_ref() != Some(&view) {
             self.shown = Some(view.clone());
             self.say(WatchMessage::Cluster(Box::new(view))).await;

@@ -37,7 +37,11 @@ pub fn resolve(
             return in_cluster(choice);
         }
         let looked: Vec<String> = named.iter().map(|path| path.display().to_string()).collect();
-        let message = format!("there is no kubeconfig: {} does not exist", looked.join(", "));
+        let message = if looked.is_empty() {
+            "there is no kubeconfig: neither KUBECONFIG nor HOME says where one is".to_owned()
+        } else {
+            format!("there is no kubeconfig: {} does not exist", looked.join(", "))
+        };
         return Err(ProviderError::new(ErrorKind::NotFound, message)
             .with_hint("set KUBECONFIG to the file with which kubectl reaches your cluster"));
     }
