@@ -13,7 +13,7 @@ use std::{
 };
 
 use crewcall::{
-    model::{BootId, ClusterKey, ClusterUid, MachineId},
+    model::{BootId, CallerEnvironment, ClusterKey, ClusterUid, MachineId},
     provider::{
         self,
         kubernetes::forwarder::{ApiTarget, DashboardAccess, ForwardRequest, Forwarders, Ports},
@@ -59,7 +59,7 @@ impl World {
     }
 
     async fn ensure(&self) -> Ports {
-        self.forwarders.ensure(&self.request, &BTreeMap::new()).await.unwrap()
+        self.forwarders.ensure(&self.request, &BTreeMap::new(), &CallerEnvironment::default()).await.unwrap()
     }
 
     fn pid(&self) -> i32 {
@@ -107,7 +107,13 @@ async fn a_cluster_has_one_forwarder_whoever_asks() {
     let (one, other) = tokio::join!(world.ensure(), world.ensure());
     assert_eq!(one, other);
     let pid = world.pid();
-    assert_eq!(forwarders(world.state.path()).ensure(&world.request, &BTreeMap::new()).await.unwrap(), one);
+    assert_eq!(
+        forwarders(world.state.path())
+            .ensure(&world.request, &BTreeMap::new(), &CallerEnvironment::default())
+            .await
+            .unwrap(),
+        one
+    );
     assert_eq!(world.pid(), pid, "a controller that comes later finds it");
 }
 

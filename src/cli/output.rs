@@ -73,7 +73,7 @@ pub fn cluster_table(clusters: &[&ClusterSummary], format: Option<OutputFormat>,
     let wide = format == Some(OutputFormat::Wide);
     let mut headings = vec!["name", "phase", "provider", "workers", "age", "endpoint"];
     if wide {
-        headings.extend(["dashboard", "clients", "uid", "python"]);
+        headings.extend(["dashboard", "namespace", "clients", "uid", "python"]);
     }
     let mut table = Table::new(&headings);
     for cluster in clusters {
@@ -89,6 +89,7 @@ pub fn cluster_table(clusters: &[&ClusterSummary], format: Option<OutputFormat>,
             let python = cluster.python.as_ref().map(|path| path.display().to_string());
             cells.extend([
                 cluster.dashboard.clone().unwrap_or_default(),
+                cluster.namespace.as_ref().map(ToString::to_string).unwrap_or_default(),
                 cluster.clients.map(|clients| clients.to_string()).unwrap_or_default(),
                 cluster.uid.to_string(),
                 python.unwrap_or_default(),

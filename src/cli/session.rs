@@ -5,7 +5,7 @@ use std::{cell::OnceCell, path::Path, sync::Arc};
 use super::{CliError, Exit, args::GlobalArguments, document::similar, printer::Printer, settings::Settings};
 use crate::{
     api::{Answering, ApiClient, ApiError, Clusters, ErrorCode},
-    controller::{ClusterView, Listed, process::Locations},
+    controller::{ClusterSummary, ClusterView, Listed, process::Locations},
     model::{CallerContext, Event},
     spec::{ClusterName, ComputeCluster, Metadata, Namespace, ProviderKind},
     store::Past,
@@ -278,11 +278,21 @@ impl Place {
     /// Whether a cluster is where the command line says; everywhere, where it says nothing.
     pub fn holds(&self, context: &CallerContext) -> bool {
         let there = context.kubernetes.as_ref();
-        self.context.as_ref().is_none_or(|name| there.is_some_and(|there| there.context == *name))
-            && self.namespace.as_ref().is_none_or(|name| there.is_some_and(|there| there.namespace == *name))
+        self.is(there.map(|there| there.context.as_str()), there.map(|there| &there.namespace))
     }
 
-    fn check(&self, name: &ClusterName, context: &CallerContext) -> Result<(), CliError> {
+    /// The same of a cluster of which less is known.
+    pub fn holds_summary(&self, summary: &ClusterSummary) -> bool {
+        self.is(summary.kubernetes_context.as_deref(), summary.namespace.as_ref())
+    }
+
+    fn is(&self, context: Option<&str>, namespace: Option<&Namespace>) -> bool {
+        self.context.as_ref().is_none_or(|name| context == Some(name))
+            && self.namespace.as_ref().is_none_or(|name| namespace == Some(name))
+    }
+
+    /// Refuses a cluster that is elsewhere.
+    pub fn check(&self, name: &ClusterName, context: &CallerContext) -> Result<(), CliError> {
         if self.holds(context) {
             return Ok(());
         }

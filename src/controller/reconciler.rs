@@ -14,11 +14,11 @@ use super::{
     operations::{self, Finished},
 };
 use crate::{
-    engine::{Endpoint, Engine, Ranking, StatusQuestion},
+    engine::{Belts, Endpoint, Engine, Ranking, StatusQuestion},
     environment,
     model::{
-        ClusterRecord, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity, Slot,
-        SoftwareVersions,
+        ClusterRecord, Cut, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity,
+        Slot, SoftwareVersions,
     },
     plan::{self, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, Situation, Surroundings},
     provider::{Provider, ProviderError, Surrounding},
@@ -43,6 +43,9 @@ pub struct Tools {
     /// Who counts what is done.
     pub measure: Arc<dyn Measure>,
 }
+
+/// So many events are looked through for the last cut that was spoken of.
+const REMEMBERED: usize = 1000;
 
 /// How long a scheduler may take to say what is installed.
 const VERSIONS: Duration = Duration::from_secs(5);
@@ -96,6 +99,8 @@ pub struct Reconciler {
     trouble: u32,
     /// What is installed where the scheduler runs, where that is not known beforehand.
     software: Option<(NodeName, SoftwareVersions)>,
+    /// When the last cut was that an event speaks of; `None`: not looked up yet.
+    last_cut: Option<Timestamp>,
 }
 
 impl Reconciler {
@@ -115,6 +120,7 @@ impl Reconciler {
             look_due: None,
             trouble: 0,
             software: None,
+            last_cut: None,
         }
     }
 
@@ -188,7 +194,9 @@ impl Reconciler {
         self.look(&record).await?;
         let engine = self.ask_engine(&record).await?;
         self.ask_software(&record, &engine).await;
-        let facts = self.facts(&record);
+        let passage = self.tools.provider.passage(self.cell.key());
+        self.report_cuts(&record, &passage.cuts).await?;
+        let facts = self.facts(&record, passage.problem);
         let now = self.tools.clock.now();
         let operations = self.operations.clone();
         let situation = Situation {
@@ -314,11 +322,14 @@ impl Reconciler {
             self.watch = None;
             return Ok(EngineView::NotAsked);
         };
-        let current = |watch: &EngineWatch| *watch.node() == node && watch.endpoint().address == address;
-        if !self.watch.as_ref().is_some_and(current) {
+        let belts = Belts::of(&record.wanted.document.spec, record.wanted.created_at);
+        let current = |watch: &&EngineWatch| *watch.node() == node && watch.endpoint().address == address;
+        if let Some(watch) = self.watch.as_ref().filter(current) {
+            watch.set_belts(belts);
+        } else {
             let identity = self.identities(record).await?.map(|identities| identities.controller.clone());
             let (engine, clock) = (self.tools.engine.clone(), self.tools.clock.clone());
-            self.watch = Some(EngineWatch::start(engine, clock, node, Endpoint { address, identity }));
+            self.watch = Some(EngineWatch::start(engine, clock, node, Endpoint { address, identity }, belts));
         }
         Ok(self.watch.as_mut().map_or(EngineView::NotAsked, EngineWatch::view))
     }
@@ -358,7 +369,30 @@ impl Reconciler {
         Ok(self.identities.clone())
     }
 
-    fn facts(&self, record: &ClusterRecord) -> Facts {
+    /// Says once of each cut that it happened, also across controllers.
+    async fn report_cuts(&mut self, record: &ClusterRecord, cuts: &[Cut]) -> Result<(), StoreError> {
+        let Some(newest) = cuts.last() else { return Ok(()) };
+        let last = if let Some(last) = self.last_cut {
+            last
+        } else {
+            let events = self.tools.store.events(self.cell.key(), REMEMBERED).await?;
+            let said = events.iter().filter(|event| event.kind == EventKind::ConnectionCut);
+            said.map(|event| event.at).max().unwrap_or(record.wanted.created_at)
+        };
+        self.last_cut = Some(last.max(newest.at));
+        let message = match cuts.iter().filter(|cut| cut.at > last).count() {
+            0 => return Ok(()),
+            1 => newest.message.clone(),
+            count => format!("{count} connections were cut, the last: {}", newest.message),
+        };
+        let message =
+            format!("{message}. A client of Dask that loses its connection cancels what it waits for");
+        let (severity, kind) = (Severity::Warning, EventKind::ConnectionCut);
+        self.cell.report(vec![Event { at: newest.at, severity, kind, node: None, message }]).await;
+        Ok(())
+    }
+
+    fn facts(&self, record: &ClusterRecord, obstruction: Option<String>) -> Facts {
         let capabilities = self.tools.provider.capabilities();
         let at_hand = match capabilities.surrounding {
             Surrounding::NotNeeded => true,
@@ -369,7 +403,9 @@ impl Reconciler {
             // What was seen may be so old already.
             visibility_delay: capabilities.visibility_delay.saturating_add(capabilities.look_interval),
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
+            obstruction,
             environment: environment_match(record, self.software.as_ref().map(|(_, versions)| versions)),
+            certificates_until: self.identities.as_ref().map(|identities| identities.until),
             idle_period: capabilities.idle_period,
             launching: self.tools.provider.launching(&record.wanted.document),
         }

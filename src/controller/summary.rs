@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ClusterView, GroupView};
 use crate::{
     model::{ClusterUid, Phase},
-    spec::{ClusterName, ProviderKind},
+    spec::{ClusterName, Namespace, ProviderKind},
 };
 
 /// The part of a [`ClusterView`] that a table shows: its size does not grow with the cluster's.
@@ -21,6 +21,12 @@ pub struct ClusterSummary {
     pub uid: ClusterUid,
     /// Where it runs.
     pub provider: ProviderKind,
+    /// The namespace that it is in, where there are namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Namespace>,
+    /// The context of the kubeconfig that leads there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes_context: Option<String>,
     /// Its state in one word.
     pub phase: Phase,
     /// When it was asked for.
@@ -39,10 +45,13 @@ pub struct ClusterSummary {
 
 impl From<&ClusterView> for ClusterSummary {
     fn from(view: &ClusterView) -> Self {
+        let kubernetes = view.context.kubernetes.as_ref();
         Self {
             name: view.name.clone(),
             uid: view.uid.clone(),
             provider: view.provider,
+            namespace: kubernetes.map(|context| context.namespace.clone()),
+            kubernetes_context: kubernetes.and_then(|context| context.name()).map(str::to_owned),
             phase: view.phase,
             created_at: view.created_at,
             endpoint: view.endpoint.clone(),

@@ -80,6 +80,8 @@ pub enum EventKind {
     NodeTakenBack,
     /// A limit of costs keeps nodes from being launched.
     CostLimit,
+    /// Connections through the forwarder were cut.
+    ConnectionCut,
     /// The client's software differs from the cluster's.
     EnvironmentMismatch,
     /// The end of the cluster is near.

@@ -14,6 +14,7 @@ mod launch;
 mod ledger;
 mod node;
 mod observed;
+mod passage;
 
 pub use cluster::{ClusterKey, ClusterRecord, EndReason, Ending, Presence, Progress, RECORD_FORMAT, Wanted};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Phase};
@@ -34,3 +35,4 @@ pub use ledger::{
 };
 pub use node::{NodeId, Role};
 pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode, Origin};
+pub use passage::{Cut, Passage};

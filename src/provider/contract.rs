@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     model::{
         CallerContext, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId, Interpreter,
-        LaunchId, Launching, NodeId, NodeName, Observed, Residue, Role, Stop, TemplateHash,
+        LaunchId, Launching, NodeId, NodeName, Observed, Passage, Residue, Role, Stop, TemplateHash,
     },
     security::Identity,
     spec::{ClusterName, ComputeCluster, GroupName},
@@ -93,7 +93,15 @@ pub trait Provider: Send + Sync {
     /// Ends and removes something that [`Provider::list_managed`] found.
     async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError>;
 
-    /// Yields whenever [`Provider::observe`] may show something new. Only a hint.
+    /// What is known of the way from this machine to the cluster's scheduler. Asks nobody.
+    fn passage(&self, _cluster: &ClusterKey) -> Passage {
+        Passage::default()
+    }
+
+    /// Takes the environment variables of a caller, for programs that hand out credentials. Held in memory only.
+    fn lend(&self, _environment: &CallerEnvironment) {}
+
+    /// Yields whenever [`Provider::observe`] or [`Provider::passage`] may show something new. Only a hint.
     fn watch(&self, cluster: &ClusterKey) -> BoxStream<'static, ()>;
 
     /// The log of a node, dead or alive.

@@ -6,11 +6,16 @@
 #![cfg(feature = "kubernetes")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod faulty;
 #[path = "../local_e2e/harness.rs"]
 #[expect(dead_code, reason = "other tests need more of it")]
 mod harness;
 mod world;
 
 mod computing;
+#[cfg(feature = "failpoints")]
+mod failpoints;
+mod faults;
 mod refusals;
 mod surprises;
+mod ways;

@@ -52,7 +52,7 @@ fn a_quota_that_is_used_up_is_said_and_waited_for() {
 }
 
 /// What the documentation says that a person needs.
-const RIGHTS: [(&str, &str); 5] = [
+pub const RIGHTS: [(&str, &str); 5] = [
     ("pods", "create,list,watch,delete"),
     ("pods/log", "get"),
     ("pods/portforward", "create,get"),

@@ -1,7 +1,7 @@
 //! What others do to pods, and what becomes of the cluster.
 
 use crate::{
-    harness::{start, touch, until},
+    harness::{run, start, touch, until, with_home},
     world::with_world,
 };
 
@@ -65,7 +65,9 @@ fn a_controller_that_is_killed_changes_nothing() {
         world.create("demo", 2);
         let before = world.pods();
         crate::harness::kill_9(home.controller().unwrap());
-        assert_eq!(home.view("demo")["groups"][0]["ready"], 2);
+        until("a look of the next controller", || {
+            (home.view("demo")["groups"][0]["ready"] == 2).then_some(())
+        });
         home.ok(&["scale", "demo", "3"]);
         let after = world.pods();
         assert!(before.iter().all(|pod| after.contains(pod)) && after.len() == 4, "{after:?}");
@@ -91,5 +93,76 @@ fn a_namespace_that_is_being_deleted_takes_the_cluster_along_and_a_delete_ends_w
             "--timeout=60s",
         ]);
         world.run_kubectl(&["create", "namespace", &world.namespace]);
+    });
+}
+
+#[test]
+fn an_eviction_of_all_workers_one_by_one_loses_nothing() {
+    with_world(|world| {
+        let home = world.home;
+        world.create("demo", 2);
+        let mut holding = start(home.client("demo", HOLD));
+        holding.until_printed("held");
+        for slot in 0..2 {
+            let pod = format!("demo-workers-{slot}-0");
+            // What a drain of its node asks for; a budget that forbids it would be answered with 429.
+            let eviction = format!(
+                "{{\"apiVersion\": \"policy/v1\", \"kind\": \"Eviction\", \"metadata\": {{\"name\": \"{pod}\", \
+                 \"namespace\": \"{}\"}}}}",
+                world.namespace
+            );
+            let file = home.write("eviction.json", &eviction);
+            let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", world.namespace);
+            world.kubectl(&["create", "--raw", &path, "-f", file.to_str().unwrap()]);
+            let next = format!("demo-workers-{slot}-1");
+            until("the next incarnation", || world.pods().contains(&next).then_some(()));
+            until("two workers", || (home.view("demo")["groups"][0]["ready"] == 2).then_some(()));
+        }
+        touch(&home.path("work/go"));
+        assert_eq!(holding.end().ok().lines().last(), Some("runs 40"), "nothing was computed again");
+        let events = home.ok(&["events", "demo"]);
+        assert!(!events.contains("ResultsLost"), "{events}");
+    });
+}
+
+#[test]
+fn two_namespaces_may_have_clusters_of_one_name_and_two_installations_leave_each_other_alone() {
+    with_world(|world| {
+        with_home(|other| {
+            world.create("demo", 1);
+            // Another state directory, the same namespace: its own is taken, and nothing of it is swept.
+            let kubeconfig = world.home.path("home/.kube/config");
+            let with_config = |arguments: &[&str]| {
+                let mut command = other.crewcall(arguments);
+                command.env("KUBECONFIG", &kubeconfig);
+                run(command)
+            };
+            let taken = world.usual("demo", 1);
+            let refused = with_config(&["create", "-f", taken.to_str().unwrap()]);
+            assert_ne!(refused.code, Some(0));
+            assert!(refused.stderr.contains("demo-crewcall"), "{}", refused.stderr);
+            let own = world.usual("own", 1);
+            with_config(&["create", "-f", own.to_str().unwrap()]).ok();
+            assert_eq!(world.pods().len(), 4);
+            for home in [world.home, other] {
+                let said = home.ok(&["gc"]);
+                assert!(!said.contains("removed"), "{said}");
+            }
+            assert_eq!(world.pods().len(), 4);
+            // The same name in another namespace is another cluster.
+            let second = format!("{}-b", world.namespace);
+            world.kubectl(&["create", "namespace", &second]);
+            let text = std::fs::read_to_string(&taken).unwrap().replace(&world.namespace, &second);
+            let elsewhere = other.write("elsewhere.yaml", &text);
+            with_config(&["create", "-f", elsewhere.to_str().unwrap()]).ok();
+            assert_eq!(with_config(&["list", "-n", &second, "-o", "name"]).ok().trim(), "demo");
+            assert_eq!(with_config(&["list", "-o", "name"]).ok().lines().count(), 2);
+            let misplaced = with_config(&["delete", "demo", "-n", &world.namespace]);
+            assert_eq!(misplaced.code, Some(2), "{}", misplaced.stderr);
+            with_config(&["delete", "demo", "-n", &second]).ok();
+            assert_eq!(world.home.view("demo")["phase"], "Ready");
+            with_config(&["delete", "--all"]).ok();
+            world.kubectl(&["delete", "namespace", &second, "--wait=false"]);
+        });
     });
 }

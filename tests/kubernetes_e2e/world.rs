@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -63,6 +63,11 @@ impl World<'_> {
         let directory = self.home.path("home/.kube");
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join("config"), text).unwrap();
+    }
+
+    /// The kubeconfig with all rights.
+    pub fn administrator(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// A kubeconfig of somebody who may do so much in the namespace, and nothing else.

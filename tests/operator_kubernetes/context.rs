@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::stage::{Said, Stage, stage, until};
+use crate::{
+    kubectl::Said,
+    stage::{Stage, stage, until},
+};
 
 /// Counts each run of each task; ends when there is a file `go`.
 const HOLD: &str = "
@@ -50,28 +53,34 @@ impl<'a> Person<'a> {
         for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "CREWCALL_STATE_DIR", "CREWCALL_CONTEXT"] {
             command.env_remove(name);
         }
-        command.env("CREWCALL_NAMESPACE", &self.stage.namespace).stdin(Stdio::null());
+        command.env("CREWCALL_NAMESPACE", self.stage.namespace()).stdin(Stdio::null());
         command
     }
 
-    fn say(&self, arguments: &[&str]) -> (Said, i32) {
+    fn say(&self, arguments: &[&str]) -> Said {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let said = Said { ok: status.success(), out: text(stdout), err: text(stderr) };
-        (said, status.code().unwrap_or(-1))
+        Said { status, out: text(stdout), err: text(stderr) }
     }
 
     /// What a command prints that succeeds.
     fn done(&self, arguments: &[&str]) -> String {
-        let (said, _) = self.say(arguments);
-        assert!(said.ok, "crewcall {}: {}\n{}", arguments.join(" "), said.err, self.stage.describe());
+        let said = self.say(arguments);
+        assert!(said.ok(), "crewcall {}: {}\n{}", arguments.join(" "), said.err, self.stage.describe());
         said.out
     }
 
     /// What a command complains of that ends with this code.
     fn refused(&self, arguments: &[&str], code: i32) -> String {
-        let (said, ended) = self.say(arguments);
-        assert_eq!(ended, code, "crewcall {}: {}{}", arguments.join(" "), said.out, said.err);
+        let said = self.say(arguments);
+        assert_eq!(
+            said.status.code(),
+            Some(code),
+            "crewcall {}: {}{}",
+            arguments.join(" "),
+            said.out,
+            said.err
+        );
         said.err
     }
 
@@ -168,7 +177,7 @@ fn what_cannot_be_is_said_before_anything_is_made() {
     assert!(refused.contains("has no context named nowhere\nhint: there are: "), "{refused}");
     let refused = person.refused(&with(&["controller", "status"]), 2);
     assert!(refused.contains("about the controller of this machine"), "{refused}");
-    assert!(person.refused(&with(&["get", "demo"]), 4).contains(&stage.namespace));
+    assert!(person.refused(&with(&["get", "demo"]), 4).contains(stage.namespace()));
     person.write(
         "local.yaml",
         "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {name: demo}\n\
@@ -225,7 +234,7 @@ fn guest(stage: &Stage) -> PathBuf {
 }
 
 fn bind(stage: &Stage, role: &str) {
-    let account = format!("{}:guest", stage.namespace);
+    let account = format!("{}:guest", stage.namespace());
     let name = format!("guest-{role}");
     let (role, account) = (format!("--role={role}"), format!("--serviceaccount={account}"));
     stage.done(&["create", "rolebinding", &name, &role, &account], "");
@@ -246,8 +255,8 @@ fn the_roles_of_the_chart_and_of_the_cluster_are_all_that_a_person_needs() {
     assert!(refused.contains("{apiGroups: [\"crewcall.dev\"], resources: [computeclusters], verbs: [get]}"));
 
     bind(&stage, "crewcall-edit");
-    let (said, code) = person.say(&with(&["create", "-f", "demo.yaml"]));
-    assert_eq!(code, 0, "{}{}", said.err, stage.describe());
+    let said = person.say(&with(&["create", "-f", "demo.yaml"]));
+    assert_eq!(said.status.code(), Some(0), "{}{}", said.err, stage.describe());
     assert!(said.err.contains("cannot be connected to from here: no permission to get secrets demo-client"));
     let refused = person.refused(&with(&["env", "demo"]), 8);
     assert!(refused.contains("--role=demo-client"), "{refused}");

@@ -6,6 +6,9 @@
 #![cfg(feature = "kubernetes")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "../shared/kubectl.rs"]
+mod kubectl;
+
 mod context;
 mod edits;
 mod leading;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 import urllib.request
 import uuid
@@ -20,7 +21,7 @@ from distributed import Client
 from support import BOUND, crewcall, names, run_python, run_workload, wait_until, workloads
 
 pytestmark = pytest.mark.skipif(
-    "CREWCALL_TEST_KUBECONFIG" not in os.environ,
+    "CREWCALL_TEST_KUBECONFIG" not in os.environ and not os.environ.get("CI"),
     reason="SKIPPED: CREWCALL_TEST_KUBECONFIG names no Kubernetes cluster for tests",
 )
 
@@ -157,14 +158,34 @@ def folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def copy_libraries(software: Path, target: Path) -> None:
+    """Copy what the packages in ``software`` need of this machine's libraries: images of Dask have few."""
+    target.mkdir()
+    files = [str(path) for path in software.rglob("*.so*") if path.is_file()]
+    listed = subprocess.run(["ldd", *files], capture_output=True, text=True).stdout
+    found = {Path(line.split("=> ")[1].split(" (")[0]) for line in listed.splitlines() if "=> /" in line}
+    for path in found:
+        if not path.is_relative_to(software):
+            shutil.copy(path, target / path.name)
+
+
 @pytest.fixture(scope="module")
 def laboratory(namespace: str, folder: Path) -> Iterator[Cluster]:
     """Workers with the files of this machine."""
     if "CREWCALL_TEST_REGISTRY" not in os.environ:
         pytest.skip("SKIPPED: pods see the files of this machine only in the cluster that is made here")
+    # The image has the client's Python, and Dask alone; the client's packages are files of this machine.
+    software = sysconfig.get_path("platlib")
+    copy_libraries(Path(software), folder / "lib")
     pods = {
-        "volumes": [{"name": "shared", "hostPath": {"path": str(folder)}}],
-        "volumeMounts": [{"name": "shared", "mountPath": str(folder)}],
+        "volumes": [
+            {"name": "shared", "hostPath": {"path": str(folder)}},
+            {"name": "software", "hostPath": {"path": software}},
+        ],
+        "volumeMounts": [
+            {"name": "shared", "mountPath": str(folder)},
+            {"name": "software", "mountPath": software, "readOnly": True},
+        ],
         # The folder is this user's.
         "securityContext": {"runAsUser": os.getuid(), "runAsNonRoot": os.getuid() != 0},
     }
@@ -173,6 +194,7 @@ def laboratory(namespace: str, folder: Path) -> Iterator[Cluster]:
         "laboratory",
         namespace,
         provider={"kubernetes": {"pods": pods}},
+        env={"PYTHONPATH": software, "LD_LIBRARY_PATH": str(folder / "lib")},
         worker_groups={"big": big},
     ) as cluster:
         yield cluster

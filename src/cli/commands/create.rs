@@ -40,7 +40,7 @@ pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(),
         None => {
             let heard = Cell::new(Heard::Nothing);
             let asking = ask(session, &arguments, read, &heard);
-            let asked = interruptible(asking, || interrupted(&name, heard.get())).await??;
+            let asked = Box::pin(interruptible(asking, || interrupted(&name, heard.get()))).await??;
             finish(session, &arguments, asked).await
         }
         Some(owner) => Box::pin(create_owned(session, &arguments, read, owner)).await,

@@ -13,7 +13,7 @@ use crate::{
         follow::{Follower, Parting},
         goal::Goal,
         progress::Progress,
-        session::{Answerer, Session, explain, no_cluster},
+        session::{Answerer, Place, Session, explain, no_cluster},
     },
     controller::{ClusterView, Listed},
     model::Phase,
@@ -23,11 +23,13 @@ use crate::{
 /// Runs the verb. What cannot be deleted does not keep the others.
 pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(), CliError> {
     let printer = &session.printer;
+    let mut place = session.place();
     let named = match &arguments.file {
         Some(file) => {
-            let read = document::read(file, &caller::working_directory()?, printer)?;
-            session.settle(&read.cluster.metadata)?;
-            vec![read.cluster.metadata.name]
+            let metadata = document::read(file, &caller::working_directory()?, printer)?.cluster.metadata;
+            session.settle(&metadata)?;
+            place.namespace = metadata.namespace.or(place.namespace);
+            vec![metadata.name]
         }
         None => arguments.names.clone(),
     };
@@ -36,7 +38,11 @@ pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(),
         Answerer::NoClusters => return nothing_there(session, &arguments, named),
     };
     let mut failures = Vec::new();
-    let chosen = if arguments.all { all(session, &*client, &mut failures).await? } else { unique(named) };
+    let chosen = if arguments.all {
+        all(session, &*client, &mut failures).await?
+    } else {
+        meant(&*client, &place, unique(named), &mut failures).await
+    };
     let mut progress = printer.progress(super::create::reader(arguments.output));
     let mut ending = Vec::new();
     for name in chosen {
@@ -61,6 +67,31 @@ pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(),
 fn unique(names: Vec<ClusterName>) -> Vec<ClusterName> {
     let mut seen = std::collections::BTreeSet::new();
     names.into_iter().filter(|name| seen.insert(name.clone())).collect()
+}
+
+/// Those of the named clusters that are where the command line says; the others are of somebody else's namespace.
+async fn meant(
+    client: &dyn Clusters,
+    place: &Place,
+    named: Vec<ClusterName>,
+    failures: &mut Vec<CliError>,
+) -> Vec<ClusterName> {
+    if *place == Place::default() || !client.is_of_this_machine() {
+        return named;
+    }
+    let mut meant = Vec::new();
+    for name in named {
+        // What is not there, or cannot be said, the deletion itself tells.
+        let misplaced = match client.get(&name).await {
+            Ok(view) => place.check(&view.name, &view.context).err(),
+            Err(_) => None,
+        };
+        match misplaced {
+            Some(error) => failures.push(error),
+            None => meant.push(name),
+        }
+    }
+    meant
 }
 
 fn nothing_there(
@@ -100,6 +131,7 @@ async fn all(
             Listed::Cluster(view) if view.phase == Phase::Elsewhere => {
                 session.printer.warning(&format!("cluster {} is another machine's and stays", view.name));
             }
+            Listed::Cluster(view) if !session.place().holds_summary(&view) => {}
             Listed::Cluster(view) => names.push(view.name),
             Listed::Unreadable { name, problem } => failures.push(CliError::Refused {
                 message: format!("cluster {name} cannot be deleted, its record cannot be used: {problem}"),

@@ -15,22 +15,24 @@ use crate::{
 
 /// Runs the verb.
 pub async fn list(session: &Session, arguments: ListArguments) -> Result<(), CliError> {
-    let answerer = session.answerer().await?;
+    let (answerer, place) = (session.answerer().await?, session.place());
     let format = match arguments.output {
         Some(OutputFormat::Json) => DataFormat::Json,
         Some(OutputFormat::Yaml) => DataFormat::Yaml,
         Some(OutputFormat::Wide | OutputFormat::Name) | None => {
-            let listed = match answerer {
+            let mut listed = match answerer {
                 Answerer::Controller(client) => client.summaries().await?,
                 Answerer::NoClusters => Vec::new(),
             };
+            listed.retain(|listed| readable(listed).is_none_or(|cluster| place.holds_summary(cluster)));
             return print(session, arguments.output, &listed);
         }
     };
-    let listed = match answerer {
+    let mut listed = match answerer {
         Answerer::Controller(client) => client.list().await?,
         Answerer::NoClusters => Vec::new(),
     };
+    listed.retain(|listed| readable(listed).is_none_or(|cluster| place.holds(&cluster.context)));
     print_data(&session.printer, format, &listed.iter().map(data).collect::<Vec<_>>())
 }
 
@@ -67,7 +69,7 @@ fn print(
     printer.result(&table.render(0, printer.result_color()))
 }
 
-fn readable(listed: &Listed<ClusterSummary>) -> Option<&ClusterSummary> {
+fn readable<T>(listed: &Listed<T>) -> Option<&T> {
     match listed {
         Listed::Cluster(cluster) => Some(cluster),
         Listed::Unreadable { .. } => None,

@@ -80,7 +80,9 @@ pub(super) fn facts() -> Facts {
         start_deadline: Duration::from_mins(1),
         visibility_delay: Duration::ZERO,
         surroundings: Surroundings::AtHand,
+        obstruction: None,
         environment: EnvironmentMatch::Matched,
+        certificates_until: None,
         idle_period: Duration::from_secs(30),
         launching: None,
     }

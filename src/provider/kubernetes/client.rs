@@ -1,13 +1,20 @@
 //! Calls to the API server. Thin: one call each, bounded, with errors that people understand.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::AsyncBufRead;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use kube::{
     Api, Client,
     api::{DeleteParams, GetParams, ListParams, LogParams, Preconditions},
-    core::{ObjectMeta, Request},
+    core::{ListMeta, ObjectMeta, Request},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -20,6 +27,11 @@ use crate::{
 
 /// How long a call may take, retries of a busy server included.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// A question that changes nothing is asked again when the server fails, so often, unless that takes long.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(250);
+const TRYING: Duration = Duration::from_secs(5);
 
 /// Kinds of objects that clusters are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,6 +149,20 @@ impl fmt::Display for Call<'_> {
 /// What is known of an object without its contents.
 pub type Metadata = ObjectMeta;
 
+/// What a list has found.
+#[derive(Debug, Clone)]
+pub struct Listed<T> {
+    /// The objects.
+    pub items: Vec<T>,
+    /// The resource version that it shows.
+    pub version: u64,
+}
+
+/// A resource version; versions of one resource can be compared as numbers, 0 where there is none.
+pub fn version(text: Option<&str>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 #[derive(Debug, Clone, serde::Deserialize)]
 struct MetadataOnly {
     metadata: ObjectMeta,
@@ -156,11 +182,18 @@ pub enum Created<T> {
 pub struct KubernetesClient {
     client: Client,
     context: KubernetesContext,
+    /// Whether the credentials were of no use for the last call.
+    refused: Arc<AtomicBool>,
 }
 
 impl KubernetesClient {
     pub(super) fn new(client: Client, context: KubernetesContext) -> Self {
-        Self { client, context }
+        Self { client, context, refused: Arc::default() }
+    }
+
+    /// Whether the credentials were of no use for the last call.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The objects of a kind, for what needs more than one call.
@@ -193,7 +226,16 @@ impl KubernetesClient {
         call: Call<'_>,
         made: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, ProviderError> {
-        match tokio::time::timeout(ANSWER, made).await {
+        let outcome = tokio::time::timeout(ANSWER, made).await;
+        if let Ok(answered) = &outcome {
+            let refused = match answered {
+                Err(kube::Error::Auth(_)) => true,
+                Err(kube::Error::Api(status)) => status.code == 401,
+                _ => false,
+            };
+            self.refused.store(refused, Ordering::Relaxed);
+        }
+        match outcome {
             Ok(outcome) => outcome.map_err(|cause| error::failure(cause, call, &self.context)),
             Err(_) => Err(error::too_long(call, &self.context, ANSWER.as_secs())),
         }
@@ -210,8 +252,13 @@ impl KubernetesClient {
 
     /// Whether an object could be made, without making it; not if its name is taken.
     pub async fn can_create(&self, resource: Resource, object: &Value) -> Result<bool, ProviderError> {
-        let made: Created<Value> = self.post(resource, object, "&dryRun=All").await?;
-        Ok(matches!(made, Created::New(_)))
+        let mut patience = Patience::default();
+        loop {
+            match self.post::<Value>(resource, object, "&dryRun=All").await {
+                Err(error) if patience.allows(&error) => patience.pause().await,
+                made => return Ok(matches!(made?, Created::New(_))),
+            }
+        }
     }
 
     /// Makes an object, without a look before. The server refuses fields that it does not know.
@@ -257,17 +304,19 @@ impl KubernetesClient {
     }
 
     /// What is known of all objects that a selector finds.
-    pub async fn list(&self, resource: Resource, selector: &str) -> Result<Vec<Metadata>, ProviderError> {
+    pub async fn list(&self, resource: Resource, selector: &str) -> Result<Listed<Metadata>, ProviderError> {
         #[derive(serde::Deserialize)]
-        struct Listed {
+        struct Answer {
+            metadata: ListMeta,
             /// Null instead of an empty list.
             items: Option<Vec<MetadataOnly>>,
         }
         let call = self.call(Verb::List, resource, None);
         let request = Request::new(resource.path(self.namespace()));
         let parameters = ListParams::default().labels(selector);
-        let listed: Listed = self.request(call, request.list_metadata(&parameters)).await?;
-        Ok(listed.items.into_iter().flatten().map(|item| item.metadata).collect())
+        let answer: Answer = self.request(call, request.list_metadata(&parameters)).await?;
+        let items = answer.items.into_iter().flatten().map(|item| item.metadata).collect();
+        Ok(Listed { items, version: version(answer.metadata.resource_version.as_deref()) })
     }
 
     /// The logins for registries that a Secret holds; `None` when it is not there, or holds something else.
@@ -279,12 +328,20 @@ impl KubernetesClient {
         Ok(data.and_then(|data| DockerConfig::parse(&String::from_utf8(data.0).ok()?).ok()))
     }
 
+    /// A Service; `None` when it is not there.
+    pub async fn service(&self, name: &str) -> Result<Option<Service>, ProviderError> {
+        let call = self.call(Verb::Get, Resource::Services, Some(name));
+        let api = self.api::<Service>();
+        self.bounded(call, api.get_opt(name)).await
+    }
+
     /// The pods that a selector finds.
-    pub async fn pods(&self, selector: &str) -> Result<Vec<Pod>, ProviderError> {
+    pub async fn pods(&self, selector: &str) -> Result<Listed<Pod>, ProviderError> {
         let call = self.call(Verb::List, Resource::Pods, None);
         let parameters = ListParams::default().labels(selector);
         let api = self.api::<Pod>();
-        self.bounded(call, async { Ok(api.list(&parameters).await?.items) }).await
+        let found = self.bounded(call, api.list(&parameters)).await?;
+        Ok(Listed { items: found.items, version: version(found.metadata.resource_version.as_deref()) })
     }
 
     /// Has an object deleted, if it is the one that is meant. Returns what it is like from then on, or `None`
@@ -346,6 +403,16 @@ impl KubernetesClient {
     }
 
     async fn may(&self, verb: Verb, resource: Resource) -> Result<bool, ProviderError> {
+        let mut patience = Patience::default();
+        loop {
+            match self.ask_whether(verb, resource).await {
+                Err(error) if patience.allows(&error) => patience.pause().await,
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn ask_whether(&self, verb: Verb, resource: Resource) -> Result<bool, ProviderError> {
         let (name, subresource) = resource.as_str().split_once('/').unwrap_or((resource.as_str(), ""));
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
@@ -364,6 +431,29 @@ impl KubernetesClient {
             .map_err(kube::core::request::Error::BuildRequest);
         let answer: Value = self.request(self.call(verb, resource, None), request).await?;
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
+    }
+}
+
+/// With a server that fails: a question may be asked again, a few times, with longer and longer pauses.
+struct Patience {
+    begun: tokio::time::Instant,
+    tries: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { begun: tokio::time::Instant::now(), tries: 1 }
+    }
+}
+
+impl Patience {
+    fn allows(&self, error: &ProviderError) -> bool {
+        error.kind == ErrorKind::Transient && self.tries < TRIES && self.begun.elapsed() < TRYING
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(PAUSE * self.tries).await;
+        self.tries += 1;
     }
 }
 

@@ -5,10 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     client::KubernetesClient,
+    outside::Outside,
     watch::{ClusterWatch, NamespaceWatch},
 };
 use crate::model::{ClusterKey, ClusterUid, NodeName};
@@ -33,6 +34,18 @@ pub struct ClusterEntry {
     made: Mutex<(String, BTreeSet<Part>)>,
     /// Nodes whose logs are being fetched.
     keeping: Mutex<BTreeSet<NodeName>>,
+    /// The way to a scheduler that is open to the outside.
+    outside: tokio::sync::Mutex<Outside>,
+    /// Who listens to the forwarder.
+    listening: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for ClusterEntry {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.listening).take() {
+            task.abort();
+        }
+    }
 }
 
 impl ClusterEntry {
@@ -43,6 +56,30 @@ impl ClusterEntry {
             watching: Mutex::default(),
             made: Mutex::default(),
             keeping: Mutex::default(),
+            outside: tokio::sync::Mutex::default(),
+            listening: Mutex::default(),
+        }
+    }
+
+    /// Host and port of the way to a scheduler that is open to the outside, if there is a route from here.
+    pub async fn outside(
+        &self,
+        client: &KubernetesClient,
+        service: &str,
+        pod: &str,
+        node: &str,
+    ) -> Option<String> {
+        let mut outside = self.outside.lock().await;
+        let (known, found) = std::mem::take(&mut *outside).look(client, service, pod, node).await;
+        *outside = known;
+        found
+    }
+
+    /// Has somebody listen, unless somebody does. He tells by the sender that something may be new.
+    pub fn listen(&self, begin: impl FnOnce(watch::Sender<u64>) -> JoinHandle<()>) {
+        let mut listening = lock(&self.listening);
+        if listening.as_ref().is_none_or(JoinHandle::is_finished) {
+            *listening = Some(begin(self.changed.clone()));
         }
     }
 

@@ -242,7 +242,7 @@ impl CustomResources {
 
     /// Names of a cluster's pods.
     pub async fn pods(&self, cluster: &ClusterUid) -> Result<Vec<NodeName>, ProviderError> {
-        let mut found = self.client().await?.list(Resource::Pods, &names::selector(cluster)).await?;
+        let mut found = self.client().await?.list(Resource::Pods, &names::selector(cluster)).await?.items;
         found.sort_by(|one, other| one.creation_timestamp.cmp(&other.creation_timestamp));
         Ok(found.into_iter().filter_map(|pod| pod.name).map(NodeName::new).collect())
     }

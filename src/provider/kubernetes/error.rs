@@ -2,7 +2,10 @@
 
 use kube::core::Status;
 
-use super::client::{Call, Resource};
+use super::{
+    client::{Call, Resource},
+    credentials,
+};
 use crate::{
     model::{ErrorKind, KubernetesContext, Residue},
     provider::ProviderError,
@@ -16,17 +19,22 @@ const INSTALL: &str = "whoever administers it installs the operator with `helm u
 pub fn failure(error: kube::Error, call: Call<'_>, context: &KubernetesContext) -> ProviderError {
     match error {
         kube::Error::Api(status) => refused(&status, call, context),
-        kube::Error::Auth(cause) => ProviderError::new(
-            ErrorKind::Auth,
-            format!("no credentials for {}: {}", whom(context), chain(&cause)),
-        )
-        .with_hint(renewal(context)),
+        kube::Error::Auth(cause) => no_credentials(&credentials::failure(&cause, None), context),
         kube::Error::SerdeError(cause) => ProviderError::unsure(format!(
             "{} answered the call to {call} with something that is no such object: {cause}",
             whom(context)
         )),
         other => unreachable(&other, call, context),
     }
+}
+
+/// There is nothing to show to the API server.
+pub fn no_credentials(cause: &str, context: &KubernetesContext) -> ProviderError {
+    let message = format!("no credentials for {}: {cause}", whom(context));
+    ProviderError::new(ErrorKind::Auth, message).with_hint(format!(
+        "{}; then run the same `crewcall create` again, from where that works",
+        renewal(context)
+    ))
 }
 
 /// No answer within the call's bound.

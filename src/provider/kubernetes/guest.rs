@@ -12,7 +12,7 @@ use std::{
 use super::forwarder::{Forwarders, Held};
 use super::way::{self, Forwarding, Way};
 use crate::{
-    model::{ClusterKey, ClusterUid, ErrorKind, KubernetesContext},
+    model::{CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, KubernetesContext},
     provider::{ProviderError, os},
 };
 
@@ -68,7 +68,8 @@ impl Guest {
         context: &KubernetesContext,
         address: &str,
     ) -> Result<Way, ProviderError> {
-        self.forwarding.way(cluster, context, address).await
+        // Their environment is the caller's own.
+        self.forwarding.way(cluster, context, &CallerEnvironment::default(), address).await
     }
 
     /// The way through a forwarder that runs.

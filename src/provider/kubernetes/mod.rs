@@ -5,6 +5,7 @@ mod client;
 mod clusters;
 mod connection;
 mod context;
+mod credentials;
 mod custom;
 mod error;
 mod family;
@@ -15,12 +16,12 @@ mod guest;
 #[cfg(not(target_os = "linux"))]
 #[path = "guest_elsewhere.rs"]
 mod guest;
-mod installation;
 mod logs;
 mod managed;
 mod names;
 mod objects;
 mod observe;
+mod outside;
 mod prepare;
 mod provider;
 mod sight;

@@ -18,6 +18,9 @@ pub const TEMPLATE_ANNOTATION: &str = "crewcall.dev/template";
 /// The annotation of a scheduler that holds the address under which workers reach it.
 pub const ADDRESS_ANNOTATION: &str = "crewcall.dev/address";
 
+/// The annotation of a scheduler whose Service is open to the outside: the Service's type.
+pub const ENDPOINT_ANNOTATION: &str = "crewcall.dev/endpoint";
+
 /// The container that runs Dask.
 pub const CONTAINER: &str = "dask";
 

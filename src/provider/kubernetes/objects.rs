@@ -46,6 +46,6 @@ pub(super) async fn find(
 ) -> Result<Vec<(Resource, Vec<Metadata>)>, ProviderError> {
     let calls = Resource::OWNED
         .iter()
-        .map(|resource| async move { Ok((*resource, client.list(*resource, selector).await?)) });
+        .map(|resource| async move { Ok((*resource, client.list(*resource, selector).await?.items)) });
     futures_util::future::try_join_all(calls).await
 }

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
 
-use super::names::{self, ADDRESS_ANNOTATION, CONTAINER, TEMPLATE_ANNOTATION};
+use super::{
+    client::version,
+    names::{self, ADDRESS_ANNOTATION, CONTAINER, ENDPOINT_ANNOTATION, TEMPLATE_ANNOTATION},
+};
 use crate::{
     model::{Exit, NodeId, NodeState, TemplateHash},
     spec::ClusterName,
@@ -38,6 +41,8 @@ pub struct SeenPod {
     pub address: Option<String>,
     /// Its own address in the cluster's network.
     pub ip: Option<String>,
+    /// The address of its Kubernetes node, if it is a scheduler whose Service is open to the outside.
+    pub exposed_on: Option<String>,
 }
 
 impl SeenPod {
@@ -59,11 +64,16 @@ impl SeenPod {
         Some(Self {
             template: TemplateHash::new(template.map_or("", String::as_str)),
             uid: metadata.uid.clone()?,
-            version: metadata.resource_version.as_ref()?.parse().unwrap_or(0),
+            version: version(metadata.resource_version.as_deref()),
             state: state(&status, container, ending, created_at),
             ending,
             started,
             address: metadata.annotations.as_ref().and_then(|all| all.get(ADDRESS_ANNOTATION)).cloned(),
+            exposed_on: metadata
+                .annotations
+                .as_ref()
+                .filter(|all| all.contains_key(ENDPOINT_ANNOTATION))
+                .and_then(|_| status.host_ip.clone()),
             ip: status.pod_ip.clone().filter(|ip| !ip.is_empty()),
             created_at,
             id,

@@ -14,7 +14,6 @@ use super::{
     connection::Connection,
     error::whom,
     family::Now,
-    installation::installation,
     logs::{self, KeptLogs},
     managed::managed,
     names,
@@ -23,16 +22,17 @@ use super::{
     prepare,
     sight::Sight,
     watch::Known,
-    way::{Forwarding, Way},
+    way::{FORWARDER, Forwarding, Way, scheme},
 };
 use crate::{
     model::{
         AnchorState, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, KubernetesContext, NodeName,
-        Observed, label,
+        Observed, Passage, label,
     },
     provider::{
         AnchorRequest, Caller, Capabilities, Follow, LogRequest, LogStream, Managed, NodeFailure,
         NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop, Surrounding,
+        installation::installation,
     },
     spec::{ClusterName, ComputeCluster},
 };
@@ -103,16 +103,29 @@ impl KubernetesProvider {
     }
 
     /// How the scheduler is reached from here, if one runs.
-    async fn way(&self, cluster: &ClusterKey, known: &Known) -> Result<Option<Way>, ProviderError> {
+    async fn way(
+        &self,
+        cluster: &ClusterKey,
+        sight: &Sight,
+        known: &Known,
+    ) -> Result<Option<Way>, ProviderError> {
         let Some((pod, address)) = known.pods.values().find_map(|pod| Some((pod, pod.endpoint()?))) else {
             return Ok(None);
         };
-        match &self.shared.forwarding {
-            Some(forwarding) if self.context().name().is_some() => {
-                forwarding.way(cluster, self.context(), address).await.map(Some)
+        let forwarding = match &self.shared.forwarding {
+            Some(forwarding) if self.context().name().is_some() => forwarding,
+            _ => return Ok(Way::direct(address, pod.ip.as_deref())),
+        };
+        let lent = self.shared.connection.lent();
+        let mut way = forwarding.way(cluster, self.context(), &lent, address).await?;
+        sight.entry.listen(|changed| forwarding.listen(&cluster.uid, changed));
+        if let Some(node) = &pod.exposed_on {
+            let service = names::service(&cluster.name);
+            if let Some(place) = sight.entry.outside(&sight.client, &service, &pod.uid, node).await {
+                way.reach = format!("{}://{place}", scheme(address));
             }
-            _ => Ok(Way::direct(address, pod.ip.as_deref())),
         }
+        Ok(Some(way))
     }
 
     async fn forget(&self, cluster: &ClusterUid) -> Result<(), ProviderError> {
@@ -165,7 +178,7 @@ impl Provider for KubernetesProvider {
         let sight = self.sight(cluster).await?;
         let known = sight.watch.known().await?;
         sight.keep_logs(&known).await;
-        let way = self.way(cluster, &known).await?;
+        let way = self.way(cluster, &sight, &known).await?;
         Ok(Self::observed(&sight, &known, way.as_ref()))
     }
 
@@ -267,15 +280,36 @@ impl Provider for KubernetesProvider {
         let (client, _) = self.shared.connection.client().await?;
         let selector = names::installation_selector(&self.installation()?);
         let found = find(&client, &selector).await?;
-        Ok(managed(&found, self.context(), (self.shared.now)()))
+        let now = (self.shared.now)();
+        let mut all = managed(&found, self.context(), now);
+        if let Some(forwarding) = &self.shared.forwarding {
+            // That of a cluster whose objects are there goes with them.
+            let alone = |held: &Managed| !all.iter().any(|managed| managed.cluster == held.cluster);
+            let held: Vec<Managed> =
+                forwarding.managed(self.context(), now)?.into_iter().filter(alone).collect();
+            all.extend(held);
+        }
+        Ok(all)
     }
 
     async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError> {
+        if managed.id.starts_with(FORWARDER) {
+            return self.forget(&managed.cluster).await;
+        }
         let (client, _) = self.shared.connection.client().await?;
         let installation = names::installation_selector(&self.installation()?);
         let selector = format!("{},{installation}", names::selector(&managed.cluster));
         clear(&client, &find(&client, &selector).await?).await?;
         self.forget(&managed.cluster).await
+    }
+
+    fn passage(&self, cluster: &ClusterKey) -> Passage {
+        let forwarding = self.shared.forwarding.as_ref().filter(|_| self.context().name().is_some());
+        forwarding.map_or_else(Passage::default, |forwarding| forwarding.passage(&cluster.uid))
+    }
+
+    fn lend(&self, environment: &CallerEnvironment) {
+        self.shared.connection.lend(environment);
     }
 
     fn watch(&self, cluster: &ClusterKey) -> BoxStream<'static, ()> {

@@ -1,5 +1,6 @@
 //! What is known of a cluster's pods and its anchor, kept up to date by watches.
 
+mod age;
 mod together;
 
 use std::{
@@ -14,11 +15,12 @@ use kube::{
     core::{ObjectMeta, PartialObjectMeta},
     runtime::{WatchStreamExt as _, watcher},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
+use self::age::{Age, Ages};
 use super::{
     build::RESOURCE,
-    client::{Call, KubernetesClient, Resource, Verb},
+    client::{Call, KubernetesClient, Resource, Verb, version},
     error,
     names::{anchor, selector},
     observe::SeenPod,
@@ -66,6 +68,8 @@ struct State {
     listing_anchor: Option<SeenAnchor>,
     /// Why what is known may be old.
     trouble: Option<ProviderError>,
+    /// How new what was seen is.
+    ages: Ages,
 }
 
 struct Shared {
@@ -172,6 +176,7 @@ impl From<bool> for News {
 
 impl State {
     fn put(&mut self, seen: SeenPod) -> News {
+        self.ages.pods.saw(seen.version);
         let name = seen.id.name();
         let known = self.known.pods.get(&name);
         if known.is_some_and(|known| known.uid == seen.uid && known.version > seen.version) {
@@ -196,8 +201,38 @@ impl State {
         News::from(news)
     }
 
+    /// Takes a new list of pods. One without pods that nobody has told to end may be an old one: that is asked.
+    fn pods_listed(&mut self) -> News {
+        let listing = std::mem::take(&mut self.listing);
+        let missing = |(name, pod): (&NodeName, &SeenPod)| !pod.ending && !listing.contains_key(name);
+        if self.known.pods.iter().any(missing) {
+            return self.doubt();
+        }
+        self.known.pods = listing;
+        self.pods_listed = true;
+        self.recovered(News::Yes)
+    }
+
+    /// The same of the anchor.
+    fn anchor_listed(&mut self) -> News {
+        let anchor = self.listing_anchor.take();
+        if anchor.is_none() && self.known.anchor.as_ref().is_some_and(|known| !known.ending) {
+            return self.doubt();
+        }
+        self.known.anchor = anchor;
+        self.anchor_listed = true;
+        self.recovered(News::Yes)
+    }
+
+    fn doubt(&mut self) -> News {
+        let doubt = || ProviderError::unsure("what was there is not in a new list");
+        self.trouble.get_or_insert_with(doubt);
+        News::Yes
+    }
+
     /// Takes back that what is known may be old.
     fn recovered(&mut self, news: News) -> News {
+        self.ages.behind = None;
         if self.trouble.take().is_some() { News::Yes } else { news }
     }
 }
@@ -230,11 +265,7 @@ impl Shared {
                 }
                 News::No
             }
-            watcher::Event::InitDone => {
-                state.known.pods = std::mem::take(&mut state.listing);
-                state.pods_listed = true;
-                state.recovered(News::Yes)
-            }
+            watcher::Event::InitDone => state.pods_listed(),
             watcher::Event::Apply(pod) => {
                 let news = seen(&pod).map_or(News::No, |seen| state.put(seen));
                 state.recovered(news)
@@ -257,12 +288,9 @@ impl Shared {
                 state.listing_anchor = seen(&object).or_else(|| state.listing_anchor.take());
                 News::No
             }
-            watcher::Event::InitDone => {
-                state.known.anchor = state.listing_anchor.take();
-                state.anchor_listed = true;
-                state.recovered(News::Yes)
-            }
+            watcher::Event::InitDone => state.anchor_listed(),
             watcher::Event::Apply(object) => {
+                state.ages.anchors.saw(version(object.metadata.resource_version.as_deref()));
                 let news = seen(&object).map_or(News::No, |seen| state.anchored(Some(seen)));
                 state.recovered(news)
             }
@@ -280,10 +308,18 @@ impl Shared {
         let by_uid = selector(&self.cluster.uid);
         let (pods, anchors) =
             tokio::join!(self.client.pods(&by_uid), self.client.list(Resource::ConfigMaps, &by_uid));
-        let pods = pods?.iter().filter_map(|pod| SeenPod::new(&self.cluster.name, pod)).collect::<Vec<_>>();
+        let (pods, anchors) = (pods?, anchors?);
+        let (newest_pods, newest_anchors) = (Age::of(pods.version), Age::of(anchors.version));
+        if !self.state().ages.take(newest_pods, newest_anchors, Instant::now()) {
+            let whom = error::whom(self.client.context());
+            return Err(ProviderError::unsure(format!(
+                "{whom} shows what was there before, not what is there"
+            )));
+        }
+        let pods = pods.items.iter().filter_map(|pod| SeenPod::new(&self.cluster.name, pod));
         let known = Known {
-            pods: pods.into_iter().map(|seen| (seen.id.name(), seen)).collect(),
-            anchor: anchors?.iter().find_map(|metadata| seen_anchor(&self.cluster, metadata)),
+            pods: pods.map(|seen| (seen.id.name(), seen)).collect(),
+            anchor: anchors.items.iter().find_map(|metadata| seen_anchor(&self.cluster, metadata)),
         };
         self.update(|state| {
             state.known = known.clone();

@@ -123,6 +123,8 @@ pub fn service(of: Belonging<'_>) -> Value {
         "spec": {
             "type": settings.endpoint.as_str(),
             "selector": scheduler_labels(of),
+            // Workers and the controller know by themselves whether the scheduler answers, and sooner.
+            "publishNotReadyAddresses": true,
             "ports": [
                 { "name": "comm", "protocol": "TCP", "port": COMM_PORT, "targetPort": COMM_PORT },
                 {

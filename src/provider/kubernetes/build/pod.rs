@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    super::names::{self, ADDRESS_ANNOTATION, COMM_PORT, CONTAINER, DASHBOARD_PORT, TEMPLATE_ANNOTATION},
+    super::names::{
+        self, ADDRESS_ANNOTATION, COMM_PORT, CONTAINER, DASHBOARD_PORT, ENDPOINT_ANNOTATION,
+        TEMPLATE_ANNOTATION,
+    },
     Belonging,
     cluster::FILES,
     template,
@@ -17,7 +20,7 @@ use crate::{
     },
     model::Role,
     provider::NodeRequest,
-    spec::{ComputeCluster, Cpu, EnvironmentSpec, Memory},
+    spec::{ComputeCluster, Cpu, EndpointKind, EnvironmentSpec, Memory},
 };
 
 /// The user that pods run as, unless the document says otherwise: `restricted` wants any but root.
@@ -28,6 +31,13 @@ const BEYOND_DRAIN: Duration = Duration::from_secs(5);
 
 /// How long a scheduler may take to close its connections.
 const SCHEDULER_GRACE: Duration = Duration::from_secs(10);
+
+/// How often a scheduler is asked whether it serves; one with much to do may be late a few times.
+const PROBE_PERIOD: Duration = Duration::from_secs(5);
+const PROBE_TRIES: u32 = 6;
+
+/// How long it may take to answer.
+const PROBE_ANSWER: Duration = Duration::from_secs(5);
 
 /// Keeps autoscalers from taking the scheduler's Kubernetes node away: all results would be lost.
 const STAY: [(&str, &str); 2] =
@@ -57,6 +67,10 @@ fn annotations(of: Belonging<'_>, request: &NodeRequest) -> BTreeMap<&'static st
         let host = names::scheduler_host(&of.cluster.name, of.namespace);
         let address = format!("{}://{host}", transport(of.document).scheme());
         annotations.insert(ADDRESS_ANNOTATION, address);
+        let endpoint = of.document.spec.kubernetes().map_or_else(EndpointKind::default, |spec| spec.endpoint);
+        if endpoint != EndpointKind::ClusterIP {
+            annotations.insert(ENDPOINT_ANNOTATION, endpoint.as_str().to_owned());
+        }
         annotations.extend(STAY.map(|(key, value)| (key, value.to_owned())));
     }
     annotations
@@ -133,8 +147,25 @@ fn container(of: Belonging<'_>, request: &NodeRequest, started: &DaskCommand) ->
             { "name": "dashboard", "containerPort": DASHBOARD_PORT, "protocol": "TCP" },
         ]);
         fields.insert("ports".to_owned(), ports);
+        // No startup or liveness probe: those would end one that computes, for the sake of its dashboard.
+        fields.insert("readinessProbe".to_owned(), readiness(of.document));
     }
     container
+}
+
+/// What tells whether a scheduler serves. The dashboard's port, because a connection to the other that says nothing
+/// is an error in the scheduler's log. With TLS nobody gets an answer who has no certificate of the cluster.
+fn readiness(document: &ComputeCluster) -> Value {
+    let (how, what) = match transport(document) {
+        Transport::Tls => ("tcpSocket", json!({ "port": DASHBOARD_PORT })),
+        Transport::Plain => ("httpGet", json!({ "path": "/health", "port": DASHBOARD_PORT })),
+    };
+    json!({
+        how: what,
+        "periodSeconds": PROBE_PERIOD.as_secs(),
+        "failureThreshold": PROBE_TRIES,
+        "timeoutSeconds": PROBE_ANSWER.as_secs(),
+    })
 }
 
 /// The image; empty where there is none, which `prepare` does not let happen.

@@ -14,7 +14,10 @@ use super::{
     kubeconfig::{self, KubeconfigError},
     request::{ApiTarget, CLUSTER_UID_LABEL},
 };
-use crate::model::ClusterUid;
+use crate::{
+    model::{CallerEnvironment, ClusterUid},
+    provider::kubernetes::credentials,
+};
 
 /// How long the API server may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -73,13 +76,14 @@ pub enum Anchor {
 #[derive(Clone)]
 pub struct ApiServer {
     target: Arc<ApiTarget>,
+    lent: Arc<CallerEnvironment>,
     client: Arc<Mutex<Option<Client>>>,
 }
 
 impl ApiServer {
     /// Nothing is asked yet.
-    pub fn new(target: ApiTarget) -> Self {
-        Self { target: Arc::new(target), client: Arc::default() }
+    pub fn new(target: ApiTarget, lent: CallerEnvironment) -> Self {
+        Self { target: Arc::new(target), lent: Arc::new(lent), client: Arc::default() }
     }
 
     /// A client with credentials that were good when it was made.
@@ -88,7 +92,7 @@ impl ApiServer {
         if let Some(client) = kept.as_ref().filter(|client| !has_expired(client)) {
             return Ok(client.clone());
         }
-        let client = kubeconfig::client(&self.target).await?;
+        let client = kubeconfig::client(&self.target, &self.lent).await?;
         *kept = Some(client.clone());
         Ok(client)
     }
@@ -164,7 +168,7 @@ impl ApiServer {
             }
             kube::Error::Auth(error) => {
                 self.renew().await;
-                ApiError::Unreachable { server, doing, cause: error.to_string() }
+                ApiError::Unreachable { server, doing, cause: credentials::failure(&error, None) }
             }
             error => ApiError::Unreachable { server, doing, cause: innermost(&error) },
         }

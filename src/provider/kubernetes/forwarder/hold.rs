@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -25,7 +26,7 @@ use super::{
     status::ForwarderStatus,
 };
 use crate::{
-    model::{BootId, ClusterUid, MachineId},
+    model::{BootId, CallerEnvironment, ClusterUid, MachineId},
     provider::{ErrorKind, ProviderError, os},
 };
 
@@ -67,7 +68,8 @@ impl Forwarders {
     /// The local ports of a cluster, behind which its forwarder is alive; it is started if there is none. One that
     /// runs is left as it is, also one of another release.
     ///
-    /// `environment` is the whole environment of a new one: what the kubeconfig's credential programs need.
+    /// `environment` is the whole environment of a new one. What the kubeconfig's credential programs need beyond it
+    /// is `lent`, which it keeps in its memory alone.
     ///
     /// # Errors
     /// When none could be started. Whether the API server can be reached is not looked at; see
@@ -76,6 +78,7 @@ impl Forwarders {
         &self,
         request: &ForwardRequest,
         environment: &BTreeMap<String, String>,
+        lent: &CallerEnvironment,
     ) -> Result<Ports, ProviderError> {
         let files = files::of_cluster(&self.state, &request.cluster.uid);
         let deadline = Instant::now() + START;
@@ -88,7 +91,7 @@ impl Forwarders {
                     tracing::info!(version = record.version, "replacing a forwarder that is too old");
                     self.stop(&files).await?;
                 }
-            } else if let Some(ports) = self.start(request, environment).await? {
+            } else if let Some(ports) = self.start(request, environment, lent).await? {
                 return Ok(ports);
             }
             if Instant::now() >= deadline {
@@ -139,6 +142,18 @@ impl Forwarders {
         ForwarderStatus::read(&files).map_err(|error| cannot("read", &files.status, &error))
     }
 
+    /// When a cluster's forwarder was first started; `None` where there is none, or nobody knows.
+    pub fn since(&self, cluster: &ClusterUid) -> Option<Timestamp> {
+        let files = files::of_cluster(&self.state, cluster);
+        // The lock's file is made once, and never written.
+        Timestamp::try_from(fs::metadata(&files.lock).ok()?.modified().ok()?).ok()
+    }
+
+    /// The directory in which a cluster's forwarder writes down what it has to say.
+    pub(super) fn directory(&self, cluster: &ClusterUid) -> PathBuf {
+        files::of_cluster(&self.state, cluster).directory
+    }
+
     /// The record of whoever holds the lock; `None`: it has not written it yet.
     fn living(&self, files: &Files) -> Result<Option<ForwarderRecord>, ProviderError> {
         let record = ForwarderRecord::read(files).map_err(|error| cannot("read", &files.record, &error))?;
@@ -177,6 +192,7 @@ impl Forwarders {
         &self,
         request: &ForwardRequest,
         environment: &BTreeMap<String, String>,
+        lent: &CallerEnvironment,
     ) -> Result<Option<Ports>, ProviderError> {
         let failed = |error: &dyn std::fmt::Display| {
             let program = self.program.display();
@@ -206,6 +222,7 @@ impl Forwarders {
             request: request.clone(),
             machine: self.machine.clone(),
             boot: self.boot.clone(),
+            lent: lent.clone(),
         };
         let exchange = async {
             let mut line = serde_json::to_vec(&start).map_err(io::Error::other)?;

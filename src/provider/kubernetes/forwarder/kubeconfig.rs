@@ -11,6 +11,10 @@ use kube::{
 use tower::{BoxError, ServiceExt};
 
 use super::request::ApiTarget;
+use crate::{
+    model::CallerEnvironment,
+    provider::kubernetes::{connection::introduce, credentials},
+};
 
 /// How long a TCP connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -44,18 +48,24 @@ pub enum KubeconfigError {
 }
 
 /// A client for port-forwards and watches: without any limit on how long a connection may be idle or stuck.
-pub async fn client(target: &ApiTarget) -> Result<Client, KubeconfigError> {
-    let config = config(target).await?;
-    build(config).map_err(|error| unusable(target, &error))
-}
-
-fn unusable(target: &ApiTarget, cause: &kube::Error) -> KubeconfigError {
-    KubeconfigError::Unusable { context: target.context.clone(), cause: cause.to_string() }
+///
+/// Credentials may have to be asked of a program; it gets the variables that are `lent`.
+pub async fn client(target: &ApiTarget, lent: &CallerEnvironment) -> Result<Client, KubeconfigError> {
+    let mut config = config(target).await?;
+    credentials::lend(&mut config, lent);
+    let program = credentials::program(&config).map(str::to_owned);
+    let unusable = |cause: String| KubeconfigError::Unusable { context: target.context.clone(), cause };
+    match tokio::task::spawn_blocking(move || build(config)).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(kube::Error::Auth(error))) => Err(unusable(credentials::failure(&error, program.as_deref()))),
+        Ok(Err(error)) => Err(unusable(error.to_string())),
+        Err(error) => Err(unusable(error.to_string())),
+    }
 }
 
 async fn config(target: &ApiTarget) -> Result<Config, KubeconfigError> {
     let unusable = |cause: String| KubeconfigError::Unusable { context: target.context.clone(), cause };
-    let config = if target.kubeconfig.is_empty() {
+    let mut config = if target.kubeconfig.is_empty() {
         Config::incluster().map_err(|error| unusable(error.to_string()))?
     } else {
         of_files(target).await.map_err(unusable)?
@@ -65,6 +75,7 @@ async fn config(target: &ApiTarget) -> Result<Config, KubeconfigError> {
         let (context, expected) = (target.context.clone(), target.server.clone());
         return Err(KubeconfigError::OtherServer { context, found, expected });
     }
+    introduce(&mut config);
     Ok(config)
 }
 
@@ -131,8 +142,13 @@ mod tests {
     #[tokio::test]
     async fn a_context_that_leads_elsewhere_by_now_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        client(&target("https://192.0.2.1:6443", "lab", folder.path())).await.unwrap();
-        let Err(error) = client(&target("https://192.0.2.2:6443", "lab", folder.path())).await else {
+        client(&target("https://192.0.2.1:6443", "lab", folder.path()), &CallerEnvironment::default())
+            .await
+            .unwrap();
+        let Err(error) =
+            client(&target("https://192.0.2.2:6443", "lab", folder.path()), &CallerEnvironment::default())
+                .await
+        else {
             panic!("another cluster was spoken to");
         };
         let expected = "the kubeconfig context \"lab\" now means https://192.0.2.2:6443/, \
@@ -143,7 +159,10 @@ mod tests {
     #[tokio::test]
     async fn a_context_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let Err(error) = client(&target("https://192.0.2.1:6443", "prod", folder.path())).await else {
+        let Err(error) =
+            client(&target("https://192.0.2.1:6443", "prod", folder.path()), &CallerEnvironment::default())
+                .await
+        else {
             panic!("it was found");
         };
         assert!(error.to_string().starts_with("cannot use the kubeconfig context \"prod\": "), "{error}");

@@ -180,7 +180,9 @@ impl Hall {
 
     fn ended(&self, door: Door, end: End) {
         match end {
-            End::Unreached(problem) => self.unreached(door, problem),
+            End::Unreached(problem) if door == Door::Comm => self.unreached(door, problem),
+            // The dashboard starts after the scheduler, and can be missing; Dask's clients do not care.
+            End::Unreached(problem) => tracing::warn!(?door, problem, "a connection could not be made"),
             End::Cut(reason) => {
                 tracing::warn!(?door, reason, "a connection was cut");
                 self.board.cut(door, reason);

@@ -8,6 +8,7 @@ mod api;
 mod bounded_log;
 mod dashboard;
 mod files;
+mod hearing;
 mod hold;
 mod kubeconfig;
 mod listen;
@@ -24,6 +25,7 @@ mod status_board;
 mod tunnel;
 mod watching;
 
+pub(super) use hearing::board_changes;
 pub use hold::{Forwarders, Held};
 pub use ports::Ports;
 pub use process::{ForwarderArguments, ForwarderError, run_forwarder};

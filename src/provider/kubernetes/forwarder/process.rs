@@ -136,13 +136,13 @@ async fn serve(started: Started) -> Result<(), ForwarderError> {
     let _interrupt = on(SignalKind::interrupt())?;
     let _hangup = on(SignalKind::hangup())?;
 
-    let Started { files, request, listeners, ports, .. } = &started;
+    let Started { files, request, lent, listeners, ports, .. } = &started;
     let request = Arc::new(request.clone());
     tracing::info!(
         cluster = %request.cluster.name, comm = ports.comm, dashboard = ports.dashboard,
         server = request.api.server, "forwarding"
     );
-    let api = ApiServer::new(request.api.clone());
+    let api = ApiServer::new(request.api.clone(), lent.clone());
     let board = StatusBoard::open(files.clone());
     let (found, scheduler) = watch::channel(Err("the scheduler's pod was not looked for yet".to_owned()));
     let hall = Hall { request: Arc::clone(&request), api: api.clone(), scheduler, board: Arc::clone(&board) };

@@ -18,7 +18,7 @@ use super::{
     request::ForwardRequest,
 };
 use crate::{
-    model::{BootId, MachineId},
+    model::{BootId, CallerEnvironment, MachineId},
     provider::os::{self, ProcessId},
 };
 
@@ -32,6 +32,9 @@ pub struct ForwarderStart {
     pub machine: MachineId,
     /// The boot of that machine.
     pub boot: BootId,
+    /// What the kubeconfig's credential programs need of a caller.
+    #[serde(default)]
+    pub lent: CallerEnvironment,
 }
 
 /// The first and only line of a forwarder's standard output.
@@ -52,6 +55,8 @@ pub struct Started {
     pub files: Files,
     /// What it is for.
     pub request: ForwardRequest,
+    /// What the kubeconfig's credential programs need of a caller.
+    pub lent: CallerEnvironment,
     /// Where it listens.
     pub ports: Ports,
     /// The sockets themselves.
@@ -89,7 +94,8 @@ pub fn start(arguments: &ForwarderArguments) -> Result<Option<Started>, Forwarde
         server: told.request.api.server.clone(),
     };
     record.write(&files).map_err(|error| ForwarderError::io("write", &files.record, &error))?;
-    Ok(Some(Started { files, request: told.request, ports, listeners, _lock: lock }))
+    let ForwarderStart { request, lent, .. } = told;
+    Ok(Some(Started { files, request, lent, ports, listeners, _lock: lock }))
 }
 
 fn read_start() -> Result<ForwarderStart, ForwarderError> {
