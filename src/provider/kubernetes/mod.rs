@@ -26,5 +26,7 @@ mod way;
 pub use connection::{CallListener, connect};
 pub use context::{ContextChoice, resolve};
 pub use family::KubernetesProviders;
+pub use names::service as service_name;
+pub use outside::balancer_of;
 pub use provider::KubernetesProvider;
 pub use way::{Forwarding, TlsPathsOf};
