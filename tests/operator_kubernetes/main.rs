@@ -7,6 +7,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod edits;
+mod faults;
+#[path = "../kubernetes_e2e/faulty.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
+mod faulty;
 mod leading;
 mod life;
+mod scaling;
 mod stage;
