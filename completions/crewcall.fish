@@ -24,7 +24,7 @@ function __fish_crewcall_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c crewcall -n "__fish_crewcall_needs_command" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_needs_command" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_needs_command" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_needs_command" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -60,7 +60,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l merge -d 'F
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l owner -d 'For programs: stay, and delete the cluster when the process of this id ends, or when this one gets SIGINT. On SIGTERM the cluster is left as it is, as is one that was there before' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l python -d 'The caller\'s Python [default: the active one]' -r -F
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l import-path -d 'A directory that the caller imports modules from; may be repeated [default: this directory and those of `PYTHONPATH`]' -r -f -a "(__fish_complete_directories)"
-complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand create" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -75,7 +75,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand list" -s o -l output -
 yaml\t'YAML, complete'
 wide\t'A table with more columns'
 name\t'Names alone, one a line'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand list" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand list" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand list" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand list" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -87,7 +87,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand ls" -s o -l output -d 
 yaml\t'YAML, complete'
 wide\t'A table with more columns'
 name\t'Names alone, one a line'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand ls" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand ls" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand ls" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand ls" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -99,7 +99,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand get" -s o -l output -d
 yaml\t'YAML, complete'
 wide\t'A table with more columns'
 name\t'Names alone, one a line'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand get" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand get" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand get" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand get" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -107,7 +107,7 @@ never\t'Never'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand get" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand get" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand get" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand describe" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand describe" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand describe" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand describe" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -117,7 +117,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand describe" -s v -l verb
 complete -c crewcall -n "__fish_crewcall_using_subcommand describe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crewcall -n "__fish_crewcall_using_subcommand events" -l tail -d 'At most so many of the newest' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand events" -s o -l output -d 'How to print them: `json` prints one object per line [default: a table]' -r -f -a "json\t'One JSON object per line'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand events" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand events" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand events" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand events" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -127,7 +127,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand events" -s q -l quiet 
 complete -c crewcall -n "__fish_crewcall_using_subcommand events" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crewcall -n "__fish_crewcall_using_subcommand logs" -l tail -d 'Only the last so many lines of each node' -r
-complete -c crewcall -n "__fish_crewcall_using_subcommand logs" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand logs" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand logs" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand logs" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -142,7 +142,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -l max -d 'Adap
 complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -l timeout -d 'How long to wait [default: what the document gives workers to start and to hand over]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -s o -l output -d 'How to report: `json` prints one object per line while it goes on' -r -f -a "json\t'One JSON object per line, the last with the result'
 name\t'The cluster\'s name alone'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -152,7 +152,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -l no-wait -d '
 complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand scale" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand run" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand run" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand run" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand run" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -164,7 +164,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand env" -l shell -d 'For 
 zsh\t'zsh'
 fish\t'fish'
 json\t'A JSON object; `null` takes a variable back'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand env" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand env" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand env" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand env" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -173,7 +173,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand env" -l unset -d 'Prin
 complete -c crewcall -n "__fish_crewcall_using_subcommand env" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand env" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand env" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand dashboard" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand dashboard" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand dashboard" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand dashboard" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -186,7 +186,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -s f -l file -
 complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -l timeout -d 'How long to wait, in all' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -s o -l output -d 'How to report: `json` prints one object per line while it goes on' -r -f -a "json\t'One JSON object per line, the last with the result'
 name\t'The cluster\'s name alone'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -199,7 +199,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -s v -l verbos
 complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s o -l output -d 'How to print it [default: for people]' -r -f -a "json\t'JSON'
 yaml\t'YAML'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -209,7 +209,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s v -l verbos
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -s o -l output -d 'How to print it [default: for people]' -r -f -a "json\t'JSON'
 yaml\t'YAML'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -218,7 +218,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -l dry-run -d 'Rem
 complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -227,7 +227,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -l crd -d 'Pri
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand completions" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand completions" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand completions" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand completions" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -235,7 +235,7 @@ never\t'Never'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand completions" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand completions" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand man" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand man" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand man" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand man" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -243,7 +243,7 @@ never\t'Never'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand man" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand man" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -257,7 +257,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and not __fish_seen_subcommand_from status start stop logs" -f -a "logs" -d 'Print its log'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -s o -l output -d 'How to print it [default: for people]' -r -f -a "json\t'JSON'
 yaml\t'YAML'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -267,7 +267,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s o -l output -d 'How to print it [default: for people]' -r -f -a "json\t'JSON'
 yaml\t'YAML'"
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -275,7 +275,7 @@ never\t'Never'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -284,7 +284,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -l tail -d 'Only the last so many lines' -r
-complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -s n -l namespace -d 'Kubernetes: the namespace [default: the document\'s, then the context\'s]' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand controller; and __fish_seen_subcommand_from logs" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
@@ -300,7 +300,7 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l log-forma
 json\t'One JSON object a line'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l lease -d 'The Lease that one operator of several holds' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l lease-namespace -d 'The namespace of that Lease [default: that of the operator\'s pod]' -r
-complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]' -r
+complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r
 complete -c crewcall -n "__fish_crewcall_using_subcommand operator" -l color -d 'Colour in what is printed; `auto` obeys `NO_COLOR` and `CLICOLOR_FORCE`, and asks whether a terminal reads it' -r -f -a "auto\t'As environment and terminal say'
 always\t'Always'
 never\t'Never'"

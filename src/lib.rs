@@ -39,7 +39,7 @@
 //! | [`provider`] | where a cluster runs: the contract [`provider::Provider`], and this machine | `spec`, `model`, `security`, `environment`, `engine` |
 //! | [`store`] | where wanted state and intents last: [`store::Store`], and a directory | as `provider` |
 //! | [`controller`] | the loop of each cluster, and what can be asked of all of them | all above |
-//! | [`api`] | the controller as a process, and its HTTP interface on a Unix socket | everything but `cli` |
+//! | [`api`] | what can be asked about clusters: of the controller as a process, over HTTP on a Unix socket, and of an operator, through custom resources | everything but `cli` |
 //! | [`operator`] | the controller within Kubernetes: clusters as custom resources, a lease, metrics | everything but `cli` |
 //! | [`telemetry`] | what is logged, and where | nothing of ours |
 //! | [`cli`] | the command line, a client of `api` | everything |

@@ -171,23 +171,40 @@ fn a_burst_is_followed_up_and_down_across_a_restart_of_the_controller() {
     });
 }
 
-#[test]
-fn a_cluster_that_ended_by_its_idle_timeout_without_a_controller_stays_ended() {
-    let Some(python) = python() else { return };
+/// Waits until the scheduler knows that it ends within the minute, by one limit or the other.
+const TOLD: &str = "
+import time
+from dask.distributed import Client
+def left(dask_scheduler):
+    end = dask_scheduler.handlers['crewcall_belts'].__self__.end
+    lifetime = end.when() - dask_scheduler.loop.asyncio_loop.time() if end else 1e9
+    return min(lifetime, dask_scheduler.idle_timeout or 1e9)
+client = Client()
+while client.run_on_scheduler(left) > 60:
+    time.sleep(0.05)
+";
+
+/// Has a cluster of these documents end while no controller lives; returns what the next one tells.
+fn ended_by_belt(documents: &[&str]) -> Option<String> {
+    let python = python()?;
     let state = tempfile::tempdir().unwrap();
     let first = controller();
     let scheduler = first.block_on(async {
         let fleet = fleet(state.path()).await;
-        let document = "  workers: {replicas: 1, memory: 1GiB}\n  idleTimeout: 8s\n";
-        fleet.create(request(&python, state.path(), document), &|_| {}).await.unwrap();
-        let view = until(&fleet, "a worker", |view| view.awaited.reached).await;
+        for document in documents {
+            fleet.create(request(&python, state.path(), document), &|_| {}).await.unwrap();
+            until(&fleet, "a worker", |view| view.awaited.reached).await;
+        }
+        let view = fleet.get(&name()).unwrap();
+        let told = client(&python, &view, TOLD).status();
+        assert!(told.unwrap().success());
         view.endpoint.unwrap().rsplit(':').next().unwrap().parse::<u16>().unwrap()
     });
     first.shutdown_timeout(Duration::ZERO);
 
     let deadline = std::time::Instant::now() + PATIENCE;
     while std::net::TcpStream::connect(("127.0.0.1", scheduler)).is_ok() {
-        assert!(std::time::Instant::now() < deadline, "the scheduler did not end by its idle timeout");
+        assert!(std::time::Instant::now() < deadline, "the scheduler did not end by itself");
         std::thread::sleep(Duration::from_millis(100));
     }
 
@@ -202,7 +219,22 @@ fn a_cluster_that_ended_by_its_idle_timeout_without_a_controller_stays_ended() {
             told.push_str(&event.message);
             told.push('\n');
         }
-        assert!(told.contains("its scheduler ended by its own idle timeout. It is not made again"), "{told}");
         assert!(!told.contains("asked for"), "{told}");
-    });
+        Some(told)
+    })
+}
+
+#[test]
+fn a_cluster_that_ended_by_its_idle_timeout_without_a_controller_stays_ended() {
+    let document = "  workers: {replicas: 1, memory: 1GiB}\n  idleTimeout: 8s\n";
+    let Some(told) = ended_by_belt(&[document]) else { return };
+    assert!(told.contains("its scheduler ended by its own idle timeout. It is not made again"), "{told}");
+}
+
+#[test]
+fn a_lifetime_that_was_cut_in_a_running_cluster_ends_it_without_a_controller() {
+    let documents = ["1h", "16s"]
+        .map(|lifetime| format!("  workers: {{replicas: 1, memory: 1GiB}}\n  maxLifetime: {lifetime}\n"));
+    let Some(told) = ended_by_belt(&[&documents[0], &documents[1]]) else { return };
+    assert!(told.contains("being torn down: its maxLifetime"), "{told}");
 }

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import crewcall_side
 import loop
 import operator_side
 import processes
@@ -151,25 +152,36 @@ def lived(session: Session) -> list[Row]:
 
 
 def rested(session: Session) -> list[Row]:
-    """What clusters cost while nothing happens: memory, processor time, and calls other than watches.
+    """What clusters cost while nothing happens, in both homes: memory, processor time, and calls.
 
     Their workers are fake and never register, so this must end before their deadline for that.
     """
-    clusters, workers, seconds = (3, 2, 10.0) if session.quick else (100, 10, 60.0)
+    clusters, workers = (3, 2) if session.quick else (100, 10)
     size = f"{clusters} clusters of {workers} pods"
-    memory = Row(f"controller, {size}: memory", "", MEMORY_GOAL, unit="MB")
-    busy = Row(f"controller, {size}: processor time", "", None, unit="% of one")
-    calls = Row(f"{size}: API calls in {seconds:.0f} s", "", 0.0, unit="calls")
+
     with Namespace(session.server) as namespace, session.installation() as installation:
         with PodWatch(namespace, WORKERS) as watch:
             for number in range(clusters):
                 installation.create_in(namespace.name, f"idle-{number}", workers, fake=True, wait=False)
             watch.wait("created", watch.made, clusters * workers, BOUND)
-        time.sleep(seconds)  # Until what creation has set off is through.
-        controller = [installation.controller()]
-        before, begun = processes.processor_seconds(controller), time.time()
-        time.sleep(seconds)
-        busy.ours.append(100 * (processes.processor_seconds(controller) - before) / seconds)
-        calls.ours.append(calls_in(namespace.name, begun))
-        memory.ours.append(processes.settled_memory(lambda: controller))
+        rows = _at_rest(session, f"controller, {size}", installation.controller(), namespace)
+    with Namespace(session.server) as namespace, crewcall_side.operator(session.binary, namespace) as pid:
+        with PodWatch(namespace, WORKERS) as watch:
+            for number in range(clusters):
+                crewcall_side.post(namespace, f"idle-{number}", workers, session.image, fake=True)
+            watch.wait("created", watch.made, clusters * workers, BOUND)
+        return rows + _at_rest(session, f"operator, {size}", pid, namespace)
+
+
+def _at_rest(session: Session, what: str, pid: int, namespace: Namespace) -> list[Row]:
+    seconds = 10.0 if session.quick else 60.0
+    memory = Row(f"{what}: memory", "", MEMORY_GOAL, unit="MB")
+    busy = Row(f"{what}: processor time", "", None, unit="% of one")
+    calls = Row(f"{what}: API calls in {seconds:.0f} s", "", 0.0, unit="calls")
+    time.sleep(seconds)  # Until what creation has set off is through.
+    before, begun = processes.processor_seconds([pid]), time.time()
+    time.sleep(seconds)
+    busy.ours.append(100 * (processes.processor_seconds([pid]) - before) / seconds)
+    calls.ours.append(calls_in(namespace.name, begun))
+    memory.ours.append(processes.settled_memory(lambda: [pid]))
     return [memory, busy, calls]

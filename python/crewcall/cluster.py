@@ -16,6 +16,7 @@ from distributed.core import Status
 from distributed.objects import SchedulerInfo
 from distributed.utils import Log, Logs
 
+from crewcall import context as contexts
 from crewcall import document as documents
 from crewcall.adaptation import Adaptation
 from crewcall.controller import Controller
@@ -62,6 +63,10 @@ class Cluster(ClusterObject):
         asynchronous: Whether this is for use with ``await``.
         loop: The event loop to use.
         quiet: Whether to show no progress. Default: shown in notebooks and terminals.
+        context: Who looks after it: ``"kube:NAME"`` is the operator of that context of the kubeconfig,
+            ``"kube:"`` that of the current one, ``"local"`` this machine's controller, and any other name the
+            same with that context for clusters on Kubernetes. Default: ``CREWCALL_CONTEXT``, else the file
+            ``~/.config/crewcall/config.yaml``, else this machine's controller.
         controller: Another way to a controller.
 
     Raises:
@@ -95,9 +100,13 @@ class Cluster(ClusterObject):
         asynchronous: bool = False,
         loop: Any = None,
         quiet: bool | None = None,
+        context: str | None = None,
         controller: Controller | None = None,
         **unknown: Any,
     ):
+        context = contexts.choose(context)
+        if contexts.is_operator(context) and document is None and provider is None:
+            provider = "kubernetes"
         fields = {
             "name": name,
             "namespace": namespace,
@@ -117,16 +126,16 @@ class Cluster(ClusterObject):
             "drain_grace": drain_grace,
             "drain_timeout": drain_timeout,
         }
-        documents.refuse_unknown(list(unknown), [*fields, "shutdown_on_close", "replace", "quiet"])
+        documents.refuse_unknown(list(unknown), [*fields, "shutdown_on_close", "replace", "quiet", "context"])
         source = documents.source(document, fields)
         self._setup(
-            partial(self._create, source, replace=replace),
+            partial(self._create, source, replace=replace, context=context),
             name or "",
             shutdown_on_close=shutdown_on_close,
             asynchronous=asynchronous,
             loop=loop,
             quiet=quiet,
-            controller=controller,
+            controller=controller or contexts.controller_of(context, namespace),
         )
 
     @classmethod
@@ -134,20 +143,24 @@ class Cluster(ClusterObject):
         cls,
         name: str,
         *,
+        namespace: str | None = None,
         shutdown_on_close: bool = False,
         asynchronous: bool = False,
         loop: Any = None,
         quiet: bool | None = None,
+        context: str | None = None,
         controller: Controller | None = None,
     ) -> Cluster:
         """Connect to a cluster that exists.
 
         Args:
             name: Its name.
+            namespace: Where it is, if an operator looks after it; else as the context says.
             shutdown_on_close: Whether it ends with ``close``, this object, or this process.
             asynchronous: Whether the object is for use with ``await``.
             loop: The event loop to use.
             quiet: Whether to show no progress.
+            context: Who looks after it, as for :class:`Cluster`.
             controller: Another way to a controller.
 
         Raises:
@@ -161,7 +174,7 @@ class Cluster(ClusterObject):
             asynchronous=asynchronous,
             loop=loop,
             quiet=quiet,
-            controller=controller,
+            controller=controller or contexts.controller_of(contexts.choose(context), namespace),
         )
         return self
 

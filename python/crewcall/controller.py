@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from crewcall.errors import ClusterNotFoundError
-from crewcall.transport import Stream, Transport, UnixTransport
+from crewcall.transport import GatewayTransport, Stream, Transport, UnixTransport
 from crewcall.views import Event, View
 
 
@@ -20,6 +20,11 @@ class Controller:
 
     def __init__(self, transport: Transport | None = None):
         self._transport: Transport = transport if transport is not None else UnixTransport()
+
+    def settle(self, view: View) -> None:
+        """Look for clusters where this one is, from now on."""
+        if isinstance(self._transport, GatewayTransport) and view.namespace:
+            self._transport.namespace = view.namespace
 
     def get(self, name: str) -> View:
         """Look at a cluster; raises ClusterNotFoundError."""

@@ -116,12 +116,17 @@ class ClusterObject(DaskCluster):  # type: ignore[misc, unused-ignore]
         assert self._view is not None
         self._follower = Follower(self._controller, self._view.name, self._view.uid, self._hear)
 
-    async def _create(self, source: documents.Source, progress: Progress, *, replace: bool) -> None:
+    async def _create(
+        self, source: documents.Source, progress: Progress, *, replace: bool, context: str | None
+    ) -> None:
         options = ["--replace"] if replace else []
+        if context is not None:
+            options += ["--context", context]
         starting = launch.Launch(source, owned=self._shutdown_on_close is not False, options=options)
         self._launch = starting
         launched = await on_daemon(partial(starting.run, progress.tell))
         view = launched.view
+        self._controller.settle(view)
         known = launch.owned(view.uid)
         if launched.is_new and self._shutdown_on_close is not False:
             self._ownership = launch.own(view.name, view.uid, self._controller, starting)

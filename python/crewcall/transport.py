@@ -1,4 +1,4 @@
-"""How requests reach a controller: HTTP and JSON, here over a Unix socket."""
+"""How requests reach whoever looks after clusters: HTTP and JSON, here over a Unix socket."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import json
 import os
 import socket
 import struct
+import subprocess
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 from crewcall import program
-from crewcall.errors import ControllerError, CrewcallError, from_code
+from crewcall.errors import ControllerError, CrewcallError, ProgramError, from_code
 
 # Seconds that an answer may take; the same as the command line's.
 ANSWER_BOUND = 30.0
 
 # Seconds without a sign of life after which a stream counts as broken. A controller shows one every 10 s.
 SILENCE_BOUND = 60.0
+
+
+# Whatever the default is.
+_HERE = ("--context", "local")
 
 
 class Stream(Protocol):
@@ -63,7 +69,7 @@ class UnixTransport:
 
     def stream(self, path: str) -> Stream:
         """Ask for a stream of the controller that runs."""
-        answer = program.ask("controller", "status", "-o", "json")
+        answer = program.ask(*_HERE, "controller", "status", "-o", "json")
         if not answer.get("running"):
             raise ControllerError("no controller runs", hint="the next request starts one")
         return _LineStream(_Connection(answer["status"]["socket"], SILENCE_BOUND), path)
@@ -76,8 +82,94 @@ class UnixTransport:
             except ControllerError:
                 # It ended, or was replaced, since the last request. All requests may be repeated.
                 self._socket = None
-        self._socket = program.ask("controller", "start", "-o", "json")["status"]["socket"]
+        self._socket = program.ask(*_HERE, "controller", "start", "-o", "json")["status"]["socket"]
         return _fetch(self._socket, method, path, body)
+
+
+class GatewayTransport:
+    """The operator of a Kubernetes, by way of a process of this one's that speaks with its API server.
+
+    The process is started when a request needs it, and ends with this object, with this process, or when
+    nothing was asked for 10 s. A fork starts its own.
+
+    Args:
+        context: ``kube:NAME``, NAME being a context of the kubeconfig; ``kube:`` is the current one.
+        namespace: Where the clusters are; else as the context says.
+    """
+
+    def __init__(self, context: str, namespace: str | None = None):
+        self._context = context
+        self.namespace = namespace
+        self._starting = threading.Lock()
+        self._socket: str | None = None
+        self._owner = 0
+        self._end: weakref.finalize[..., Any] | None = None
+
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        """Ask, and return the answer; a process that went away is started again, once."""
+        return json.loads(self._whole(method, path, body))
+
+    def read(self, path: str) -> bytes:
+        """Ask for content that is no JSON."""
+        return self._whole("GET", path, None)
+
+    def stream(self, path: str) -> Stream:
+        """Ask for a stream."""
+        known = self._known()
+        try:
+            return _LineStream(_Connection(known, SILENCE_BOUND), path)
+        except ControllerError:
+            return _LineStream(_Connection(self._known(but=known), SILENCE_BOUND), path)
+
+    def _whole(self, method: str, path: str, body: object) -> bytes:
+        known = self._known()
+        try:
+            return _fetch(known, method, path, body)
+        except ControllerError:
+            # It ended since the last request, as it does when there is none for a while.
+            return _fetch(self._known(but=known), method, path, body)
+
+    def _known(self, but: str | None = None) -> str:
+        """The socket of the process, which is started if there is none but the one that failed."""
+        with self._starting:
+            if self._socket is None or self._owner != os.getpid() or self._socket == but:
+                self._start()
+            assert self._socket is not None
+            return self._socket
+
+    def _start(self) -> None:
+        if self._end is not None and self._owner == os.getpid():
+            self._end()
+        words = ["--context", self._context, *(["-n", self.namespace] if self.namespace else [])]
+        command = [program.find_program(), "__gateway", "--owner", str(os.getpid()), *words]
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                # Ctrl-C is for Python.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ProgramError(f"cannot run {command[0]}: {error}") from error
+        assert process.stdout and process.stderr
+        line = process.stdout.readline()
+        if not line:
+            said = process.stderr.read()
+            code = process.wait()
+            raise program.failure(said, f"`crewcall __gateway` ended with code {code}")
+        self._socket = str(json.loads(line)["socket"])
+        self._owner = os.getpid()
+        self._end = weakref.finalize(self, _end, process, os.getpid())
+
+
+def _end(process: subprocess.Popen[str], owner: int) -> None:
+    if os.getpid() != owner:
+        return
+    process.terminate()
+    process.communicate()
 
 
 class _Connection(http.client.HTTPConnection):

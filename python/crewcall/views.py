@@ -116,6 +116,7 @@ class View(NamedTuple):
     groups: tuple[Group, ...] = ()
     nodes: tuple[Node, ...] = ()
     conditions: tuple[Mapping[str, Any], ...] = ()
+    namespace: str | None = None
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> View:
@@ -140,6 +141,7 @@ class View(NamedTuple):
                 for node in value.get("nodes", ())
             ),
             conditions=tuple(value.get("conditions", ())),
+            namespace=((value.get("context") or {}).get("kubernetes") or {}).get("namespace"),
         )
 
     @property

@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use super::{
-    ApiError, ControllerStatus, CreateMessage, Hello, WatchMessage,
+    ApiError, Clusters, ControllerStatus, CreateMessage, Hello, WatchMessage,
     connection::{Ask, Connection, went_away},
     lines,
     process::{self, ConnectError, Launcher},
@@ -61,81 +62,6 @@ impl ApiClient {
         &self.hello
     }
 
-    /// Creates a cluster, or changes it. Ends with [`CreateMessage::Done`] or an error.
-    ///
-    /// Once the controller has it, it goes on whether or not anybody listens.
-    pub fn create(&self, request: CreateRequest) -> BoxStream<'static, Result<CreateMessage, ApiError>> {
-        self.messages(
-            move || Ask::post("/v1/clusters", &request),
-            |message| matches!(message, CreateMessage::Done(_)),
-        )
-    }
-
-    /// All clusters, and the records that cannot be used.
-    pub async fn list(&self) -> Result<Vec<Listed>, ApiError> {
-        self.fetch(Ask::get("/v1/clusters")).await
-    }
-
-    /// The same, with what a table shows of each: what is sent and read is a fraction.
-    pub async fn summaries(&self) -> Result<Vec<Listed<ClusterSummary>>, ApiError> {
-        self.fetch(Ask::get("/v1/summaries")).await
-    }
-
-    /// One cluster.
-    pub async fn get(&self, name: &ClusterName) -> Result<ClusterView, ApiError> {
-        self.fetch(Ask::get(format!("/v1/clusters/{name}"))).await
-    }
-
-    /// A cluster as it is, and all that happens to it from now on, until it is gone.
-    pub fn watch(&self, name: &ClusterName) -> BoxStream<'static, Result<WatchMessage, ApiError>> {
-        let ask = Ask::get(format!("/v1/clusters/{name}/watch"));
-        self.messages(|| Ok(ask), |message| matches!(message, WatchMessage::Gone))
-    }
-
-    /// The newest events of a cluster, oldest first.
-    pub async fn events(&self, name: &ClusterName, limit: usize) -> Result<Vec<Event>, ApiError> {
-        let EventsQuery { limit } = EventsQuery { limit };
-        self.fetch(Ask::get(format!("/v1/clusters/{name}/events?limit={limit}"))).await
-    }
-
-    /// Changes the size of a group. The answer's `generation` is the one to wait for.
-    pub async fn scale(&self, name: &ClusterName, request: &ScaleRequest) -> Result<ClusterView, ApiError> {
-        self.fetch(Ask::post(format!("/v1/clusters/{name}/scale"), request)?).await
-    }
-
-    /// Has a cluster deleted; [`Self::watch`] tells when it is gone.
-    pub async fn delete(&self, name: &ClusterName) -> Result<ClusterView, ApiError> {
-        self.fetch(Ask::delete(format!("/v1/clusters/{name}"))).await
-    }
-
-    /// The nodes of a cluster that have a log, newest last.
-    pub async fn logged_nodes(&self, name: &ClusterName) -> Result<Vec<NodeName>, ApiError> {
-        self.fetch(Ask::get(format!("/v1/clusters/{name}/logs"))).await
-    }
-
-    /// The log of a node, dead or alive: its last `tail` lines, or all.
-    pub fn logs(
-        &self,
-        name: &ClusterName,
-        node: &NodeName,
-        tail: Option<usize>,
-        follow: Follow,
-    ) -> BoxStream<'static, Result<Vec<u8>, ApiError>> {
-        let query = LogQuery { tail, follow: follow == Follow::Yes };
-        let tail = query.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
-        let ask = Ask::get(format!("/v1/clusters/{name}/logs/{node}?follow={}{tail}", query.follow));
-        let client = self.clone();
-        stream::once(async move { Ok::<_, ApiError>(bytes(client.socket.clone(), client.open(&ask).await?)) })
-            .try_flatten()
-            .boxed()
-    }
-
-    /// Finds what was left behind, and removes it if asked to.
-    pub async fn gc(&self, sweep: Sweep) -> Result<Vec<Leftover>, ApiError> {
-        let ask = Ask::post("/v1/gc", &sweep)?;
-        Connection::open(&self.socket).await?.fetch(&ask, SWEEP_BOUND).await
-    }
-
     /// What the controller says about itself.
     pub async fn status(&self) -> Result<ControllerStatus, ApiError> {
         self.fetch(Ask::get("/v1/status")).await
@@ -166,6 +92,80 @@ impl ApiClient {
         })
         .try_flatten()
         .boxed()
+    }
+}
+
+#[async_trait]
+impl Clusters for ApiClient {
+    fn is_of_this_machine(&self) -> bool {
+        true
+    }
+
+    fn create(&self, request: CreateRequest) -> BoxStream<'static, Result<CreateMessage, ApiError>> {
+        self.messages(
+            move || Ask::post("/v1/clusters", &request),
+            |message| matches!(message, CreateMessage::Done(_)),
+        )
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, ApiError> {
+        self.fetch(Ask::get("/v1/clusters")).await
+    }
+
+    async fn summaries(&self) -> Result<Vec<Listed<ClusterSummary>>, ApiError> {
+        self.fetch(Ask::get("/v1/summaries")).await
+    }
+
+    async fn get(&self, name: &ClusterName) -> Result<ClusterView, ApiError> {
+        self.fetch(Ask::get(format!("/v1/clusters/{name}"))).await
+    }
+
+    async fn reach(&self, view: ClusterView) -> Result<ClusterView, ApiError> {
+        // Its providers see to that by themselves.
+        Ok(view)
+    }
+
+    fn watch(&self, name: &ClusterName) -> BoxStream<'static, Result<WatchMessage, ApiError>> {
+        let ask = Ask::get(format!("/v1/clusters/{name}/watch"));
+        self.messages(|| Ok(ask), |message| matches!(message, WatchMessage::Gone))
+    }
+
+    async fn events(&self, name: &ClusterName, limit: usize) -> Result<Vec<Event>, ApiError> {
+        let EventsQuery { limit } = EventsQuery { limit };
+        self.fetch(Ask::get(format!("/v1/clusters/{name}/events?limit={limit}"))).await
+    }
+
+    async fn scale(&self, name: &ClusterName, request: &ScaleRequest) -> Result<ClusterView, ApiError> {
+        self.fetch(Ask::post(format!("/v1/clusters/{name}/scale"), request)?).await
+    }
+
+    async fn delete(&self, name: &ClusterName) -> Result<ClusterView, ApiError> {
+        self.fetch(Ask::delete(format!("/v1/clusters/{name}"))).await
+    }
+
+    async fn logged_nodes(&self, name: &ClusterName) -> Result<Vec<NodeName>, ApiError> {
+        self.fetch(Ask::get(format!("/v1/clusters/{name}/logs"))).await
+    }
+
+    fn logs(
+        &self,
+        name: &ClusterName,
+        node: &NodeName,
+        tail: Option<usize>,
+        follow: Follow,
+    ) -> BoxStream<'static, Result<Vec<u8>, ApiError>> {
+        let query = LogQuery { tail, follow: follow == Follow::Yes };
+        let tail = query.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
+        let ask = Ask::get(format!("/v1/clusters/{name}/logs/{node}?follow={}{tail}", query.follow));
+        let client = self.clone();
+        stream::once(async move { Ok::<_, ApiError>(bytes(client.socket.clone(), client.open(&ask).await?)) })
+            .try_flatten()
+            .boxed()
+    }
+
+    async fn gc(&self, sweep: Sweep) -> Result<Vec<Leftover>, ApiError> {
+        let ask = Ask::post("/v1/gc", &sweep)?;
+        Connection::open(&self.socket).await?.fetch(&ask, SWEEP_BOUND).await
     }
 }
 

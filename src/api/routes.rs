@@ -234,7 +234,7 @@ async fn cluster(fleet: &Arc<Fleet>, name: &str) -> Result<ClusterName, ApiError
 }
 
 /// The name becomes part of a path: nothing that leads elsewhere.
-fn node(name: &str) -> Result<NodeName, ApiError> {
+pub(super) fn node(name: &str) -> Result<NodeName, ApiError> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || name.len() > 253 || !name.bytes().all(fits) {
         let message = format!("`{}` cannot be the name of a node", name.escape_default());
@@ -244,7 +244,7 @@ fn node(name: &str) -> Result<NodeName, ApiError> {
 }
 
 /// The body of a request, as JSON, of a sane size, within a bound.
-struct Asked<T>(T);
+pub(super) struct Asked<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
     type Rejection = ApiError;
@@ -262,7 +262,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
 }
 
 /// What follows the question mark.
-struct Queried<T>(T);
+pub(super) struct Queried<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Queried<T> {
     type Rejection = ApiError;

@@ -13,7 +13,7 @@ use super::{
     session::{Session, explain},
 };
 use crate::{
-    api::{ApiClient, ErrorCode, WatchMessage},
+    api::{Answering, ErrorCode, WatchMessage},
     controller::{Clock, ClusterView, SystemClock},
     model::Event,
     spec::{ClusterName, Span},
@@ -61,7 +61,7 @@ impl<'a> Follower<'a> {
     /// Waits at most `bound`. Returns the cluster as it was last seen.
     pub async fn wait(
         mut self,
-        client: ApiClient,
+        client: Answering,
         bound: Duration,
         parting: Parting,
     ) -> Result<Option<ClusterView>, CliError> {
@@ -79,7 +79,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    async fn follow(&mut self, mut client: ApiClient) -> Result<(), CliError> {
+    async fn follow(&mut self, mut client: Answering) -> Result<(), CliError> {
         loop {
             let mut messages = client.watch(self.name);
             loop {
@@ -90,7 +90,7 @@ impl<'a> Follower<'a> {
                     Ok(Some(Err(error))) => match error.code {
                         ErrorCode::NotFound if matches!(self.goal, Goal::Gone { .. }) => return Ok(()),
                         ErrorCode::Unreachable => break,
-                        _ => return Err(explain(&client, self.name, error).await),
+                        _ => return Err(explain(&*client, self.name, error).await),
                     },
                     Ok(None) => break,
                 }

@@ -22,6 +22,7 @@ mod probe;
 mod progress;
 mod run;
 mod session;
+mod settings;
 mod shell;
 mod tail;
 

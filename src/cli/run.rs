@@ -97,6 +97,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<(), CliError> {
         Verb::Forwarder(arguments) => commands::forwarder(&arguments),
         #[cfg(feature = "kubernetes")]
         Verb::Operator(arguments) => commands::operator(session, &arguments),
+        #[cfg(feature = "kubernetes")]
+        Verb::Gateway(arguments) => wait(commands::gateway(session, arguments)),
         Verb::ControllerProcess(arguments) => commands::controller_process(&arguments),
     }
 }
@@ -133,6 +135,6 @@ mod tests {
         assert_eq!(exit(&["delete"]), Exit::Usage);
         assert_eq!(exit(&["delete", "demo", "--all"]), Exit::Usage);
         assert_eq!(exit(&["run", "demo"]), Exit::Usage);
-        assert_eq!(exit(&["--context", "kube:prod", "list"]), Exit::Usage);
+        assert_eq!(exit(&["--context", "kube:prod", "controller", "status"]), Exit::Usage);
     }
 }

@@ -57,13 +57,14 @@ impl Fleet {
         if !self.is_current(&name) {
             self.look_around().await?;
         }
+        // Boxed: they hold whole documents, which callers need not carry.
         let Some(member) = self.member(&name) else {
-            return self.create_new(request, CreateOutcome::Created, progress).await;
+            return Box::pin(self.create_new(request, CreateOutcome::Created, progress)).await;
         };
         match member.standing {
             Standing::Elsewhere => Err(member.elsewhere().await),
             Standing::Lost => {
-                let mut reply = self.create_new(request, CreateOutcome::Created, progress).await?;
+                let mut reply = Box::pin(self.create_new(request, CreateOutcome::Created, progress)).await?;
                 reply
                     .warnings
                     .push("the cluster of that name was lost when the machine restarted".to_owned());
@@ -71,9 +72,9 @@ impl Fleet {
             }
             Standing::Ours => {
                 if matches!(member.cell.record().await.wanted.presence, Presence::Absent(_)) {
-                    return self.create_new(request, CreateOutcome::Created, progress).await;
+                    return Box::pin(self.create_new(request, CreateOutcome::Created, progress)).await;
                 }
-                self.change(&member, request, progress).await
+                Box::pin(self.change(&member, request, progress)).await
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::Clock;
 use crate::{
-    engine::{Endpoint, Engine, Ranking, StatusQuestion},
+    engine::{Belts, Endpoint, Engine, Ranking, StatusQuestion},
     model::{Departure, Event, EventKind, NodeName, Severity},
     plan::EngineView,
 };
@@ -36,6 +36,7 @@ pub(super) struct EngineWatch {
     endpoint: Endpoint,
     view: watch::Receiver<EngineView>,
     departures: mpsc::UnboundedReceiver<Departure>,
+    belts: watch::Sender<Belts>,
     task: JoinHandle<()>,
 }
 
@@ -45,11 +46,19 @@ impl EngineWatch {
         clock: Arc<dyn Clock>,
         node: NodeName,
         endpoint: Endpoint,
+        belts: Belts,
     ) -> Self {
         let (view_out, view) = watch::channel(EngineView::NotAsked);
         let (departures_out, departures) = mpsc::unbounded_channel();
-        let task = tokio::spawn(follow(engine, clock, endpoint.clone(), view_out, departures_out));
-        Self { node, endpoint, view, departures, task }
+        let (belts, belts_out) = watch::channel(belts);
+        let said = (view_out, departures_out);
+        let task = tokio::spawn(follow(engine, clock, endpoint.clone(), said, belts_out));
+        Self { node, endpoint, view, departures, belts, task }
+    }
+
+    /// Has the scheduler told when to end by itself, if that is news to it.
+    pub(super) fn set_belts(&self, belts: Belts) {
+        self.belts.send_if_modified(|known| std::mem::replace(known, belts) != belts);
     }
 
     /// The scheduler's node.
@@ -94,16 +103,26 @@ async fn follow(
     engine: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
     endpoint: Endpoint,
-    view: watch::Sender<EngineView>,
-    departures: mpsc::UnboundedSender<Departure>,
+    (view, departures): (watch::Sender<EngineView>, mpsc::UnboundedSender<Departure>),
+    mut belts: watch::Receiver<Belts>,
 ) {
     let mut since = None;
     let mut silent = None;
     let mut tries = 0;
+    let mut told = None;
     loop {
         let asked = Instant::now();
+        let wanted = *belts.borrow_and_update();
+        // One that cannot be told does not answer the question either, which is then said.
+        if told != Some(wanted) && engine.set_belts(&endpoint, wanted, clock.now()).await.is_ok() {
+            told = Some(wanted);
+        }
         let question = StatusQuestion { since, wait: WAIT, ranking: Ranking::NotWanted };
-        match engine.status(&endpoint, question).await {
+        let answer = tokio::select! {
+            answer = engine.status(&endpoint, question) => answer,
+            Ok(()) = belts.changed() => continue,
+        };
+        match answer {
             Ok(mut status) => {
                 (silent, tries) = (None, 0);
                 let news = since != Some(status.sequence);

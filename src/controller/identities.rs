@@ -18,6 +18,8 @@ const MARGIN: Duration = Duration::from_hours(24);
 pub(super) struct Identities {
     scheduler: Arc<Identity>,
     worker: Arc<Identity>,
+    /// Until when they are valid.
+    pub(super) until: Timestamp,
     /// The controller's own, and the name that a scheduler must prove.
     pub(super) controller: (Arc<Identity>, String),
 }
@@ -95,6 +97,7 @@ impl Identities {
             Ok::<_, StoreError>(Arc::new(Identity { ca: ca.clone(), cert, key: PrivateKeyPem::new(secret) }))
         };
         Ok(Self {
+            until: security::expiry(&ca)?,
             scheduler: leaf(SecretName::SchedulerCertificate, SecretName::SchedulerKey).await?,
             worker: leaf(SecretName::WorkerCertificate, SecretName::WorkerKey).await?,
             controller: (

@@ -16,6 +16,8 @@ mod reconciler;
 mod requests;
 mod resize;
 mod summary;
+#[cfg(feature = "kubernetes")]
+mod told;
 mod turn;
 mod view;
 
@@ -29,5 +31,9 @@ pub use requests::{
     CreateMode, CreateOutcome, CreateReply, CreateRequest, Fate, Leftover, Listed, RequestError,
     ScaleRequest, Sweep, Unplaced,
 };
+#[cfg(feature = "kubernetes")]
+pub use resize::scaled;
 pub use summary::ClusterSummary;
+#[cfg(feature = "kubernetes")]
+pub use told::Told;
 pub use view::{Awaited, ClientFiles, ClusterView, GroupView, NodePhase, NodeView};

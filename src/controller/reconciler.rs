@@ -14,7 +14,7 @@ use super::{
     operations::{self, Finished},
 };
 use crate::{
-    engine::{Endpoint, Engine, Ranking, StatusQuestion},
+    engine::{Belts, Endpoint, Engine, Ranking, StatusQuestion},
     environment,
     model::{
         ClusterRecord, Cut, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity,
@@ -322,11 +322,14 @@ impl Reconciler {
             self.watch = None;
             return Ok(EngineView::NotAsked);
         };
-        let current = |watch: &EngineWatch| *watch.node() == node && watch.endpoint().address == address;
-        if !self.watch.as_ref().is_some_and(current) {
+        let belts = Belts::of(&record.wanted.document.spec, record.wanted.created_at);
+        let current = |watch: &&EngineWatch| *watch.node() == node && watch.endpoint().address == address;
+        if let Some(watch) = self.watch.as_ref().filter(current) {
+            watch.set_belts(belts);
+        } else {
             let identity = self.identities(record).await?.map(|identities| identities.controller.clone());
             let (engine, clock) = (self.tools.engine.clone(), self.tools.clock.clone());
-            self.watch = Some(EngineWatch::start(engine, clock, node, Endpoint { address, identity }));
+            self.watch = Some(EngineWatch::start(engine, clock, node, Endpoint { address, identity }, belts));
         }
         Ok(self.watch.as_mut().map_or(EngineView::NotAsked, EngineWatch::view))
     }
@@ -402,6 +405,7 @@ impl Reconciler {
             surroundings: if at_hand { Surroundings::AtHand } else { Surroundings::Missing },
             obstruction,
             environment: environment_match(record, self.software.as_ref().map(|(_, versions)| versions)),
+            certificates_until: self.identities.as_ref().map(|identities| identities.until),
             idle_period: capabilities.idle_period,
             launching: self.tools.provider.launching(&record.wanted.document),
         }

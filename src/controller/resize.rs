@@ -35,7 +35,10 @@ impl Fleet {
 }
 
 /// Writes a new size into the document; says what it changed.
-fn scaled(
+///
+/// # Errors
+/// When the cluster has no such group, is being deleted, or the document would not be valid.
+pub fn scaled(
     record: &mut ClusterRecord,
     name: &GroupName,
     request: &ScaleRequest,

@@ -241,7 +241,7 @@ fn is_worth_showing(view: &GroupView) -> bool {
     view.size.is_some() || view.wanted + view.starting + view.ready + view.draining > 0
 }
 
-fn awaited(record: &ClusterRecord, groups: &[GroupView]) -> Awaited {
+pub(super) fn awaited(record: &ClusterRecord, groups: &[GroupView]) -> Awaited {
     let spec = &record.wanted.document.spec;
     let ready = groups.iter().map(|group| group.ready).sum();
     let workers = spec.wait_for.workers.unwrap_or_else(|| groups.iter().map(|group| group.wanted).sum());

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::{
     model::{EngineStatus, NodeId, NodeName, SoftwareVersions},
@@ -10,7 +11,7 @@ use crate::{
     spec::{ComputeCluster, GroupName},
 };
 
-use super::dask;
+use super::{Belts, dask};
 
 /// What runs in a cluster: how its nodes are started, and what its scheduler can be asked.
 #[async_trait]
@@ -42,6 +43,10 @@ pub trait Engine: Send + Sync {
         workers: &[NodeName],
         bound: Duration,
     ) -> Result<BTreeSet<NodeName>, EngineError>;
+
+    /// Tells the scheduler when to end by itself; what it was told before no longer holds. An engine whose
+    /// scheduler cannot be told leaves it at what it was started with.
+    async fn set_belts(&self, scheduler: &Endpoint, belts: Belts, now: Timestamp) -> Result<(), EngineError>;
 
     /// What is installed where the scheduler runs.
     async fn versions(&self, scheduler: &Endpoint) -> Result<SoftwareVersions, EngineError>;

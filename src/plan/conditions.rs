@@ -1,6 +1,6 @@
 //! What can be said of a cluster, derived anew with every plan.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -8,6 +8,7 @@ use super::{
     backoff::PERSISTENT,
     launching::nodes,
     operations::DrainCall,
+    planner::later,
     shortage::choices,
     situation::{EngineView, EnvironmentMatch, Situation, Surroundings},
     size::{desired, unsatisfiable},
@@ -266,13 +267,29 @@ fn environment_matched(environment: &EnvironmentMatch) -> Statement {
     }
 }
 
+/// How long before its certificates a cluster says that they end.
+const CERTIFICATES_END: Duration = Duration::from_hours(14 * 24);
+
 fn encrypted(situation: &Situation<'_>) -> Statement {
-    if situation.record.wanted.document.spec.tls {
-        state(Kind::Encrypted, Status::True, "MutualTls", "every connection is mutually authenticated")
-    } else {
+    let wanted = &situation.record.wanted;
+    if !wanted.document.spec.tls {
         let message =
             "the document says `tls: false`: whoever reaches the scheduler's port can run code in it";
-        state(Kind::Encrypted, Status::False, "TurnedOff", message)
+        return state(Kind::Encrypted, Status::False, "TurnedOff", message);
+    }
+    let end = wanted.document.spec.max_lifetime().map(|limit| later(wanted.created_at, limit));
+    let outlived = |until: &Timestamp| end.is_none_or(|end| end > *until);
+    let near = |until: &Timestamp| later(situation.now, CERTIFICATES_END) > *until;
+    match situation.facts.certificates_until.filter(|until| outlived(until) && near(until)) {
+        Some(until) => {
+            let message = format!(
+                "the cluster's certificates end at {until}, after which nobody can connect: create it anew before"
+            );
+            state(Kind::Encrypted, Status::True, "CertificatesEnd", message)
+        }
+        None => {
+            state(Kind::Encrypted, Status::True, "MutualTls", "every connection is mutually authenticated")
+        }
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Facts {
     pub environment: EnvironmentMatch,
     /// What keeps new connections from this machine from reaching the scheduler.
     pub obstruction: Option<String>,
+    /// Until when the cluster's certificates are valid; `None`: it has none, or they are not made yet.
+    pub certificates_until: Option<Timestamp>,
     /// How long a worker of an adaptive group that is too large has nothing to do before it goes.
     pub idle_period: Duration,
     /// How nodes are launched, where that is done in batches and the provider names them.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     model::TemplateHash,
-    spec::{ClusterSpec, GroupName, PodTemplate},
+    spec::{ClusterSpec, GroupName, MachineTemplate, PodTemplate},
 };
 
 /// The fingerprint of a group's template: 12 hexadecimal digits.
@@ -34,6 +34,12 @@ pub fn template_hash(spec: &ClusterSpec, group: &GroupName) -> TemplateHash {
     {
         template.insert("pod".to_owned(), json!(pod));
     }
+    let machine = spec.machine_template(group);
+    if machine != MachineTemplate::default()
+        && let Some(template) = template.as_object_mut()
+    {
+        template.insert("machine".to_owned(), json!(machine));
+    }
     let digest = Sha256::digest(template.to_string());
     let hexadecimal = digest.iter().take(6).fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
@@ -54,6 +60,15 @@ mod tests {
              spec:\n  provider: {provider}\n{rest}"
         );
         template_hash(&load("test", &text).unwrap().cluster.spec, &GroupName::workers())
+    }
+
+    #[test]
+    fn what_a_document_says_of_machines_is_part_of_a_groups_template() {
+        let plain = hash("{ec2: {}}", "");
+        assert_eq!(plain, hash("{ec2: {maxCost: 5}}", "  scheduler: {ec2: {purchase: onDemand}}\n"));
+        let spot = hash("{ec2: {machines: {purchase: spot}}}", "  scheduler: {ec2: {purchase: onDemand}}\n");
+        assert_ne!(plain, spot);
+        assert_eq!(spot, hash("{ec2: {}}", "  workers: {ec2: {purchase: spot}}\n"));
     }
 
     #[test]

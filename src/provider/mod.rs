@@ -1,10 +1,13 @@
 //! Where clusters run: the contract of a provider, and the providers.
 
 mod contract;
+pub mod ec2;
 #[cfg(feature = "fake")]
 pub mod fake;
 #[cfg(feature = "kubernetes")]
 pub mod images;
+#[cfg(any(feature = "kubernetes", feature = "ec2"))]
+mod installation;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 #[cfg(all(feature = "local", target_os = "linux"))]

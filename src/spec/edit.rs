@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    ClusterSpec, ComputeCluster, Cpu, FieldPath, GroupName, Memory, PodTemplate, ProviderSpec,
-    WorkerGroupSpec,
+    ClusterSpec, ComputeCluster, Cpu, FieldPath, GroupName, MachineTemplate, Memory, PodTemplate,
+    ProviderSpec, WorkerGroupSpec,
 };
 
 /// A field with two values; `None` where a document does not have it. Values are JSON.
@@ -59,6 +59,8 @@ pub fn compare(old: &ComputeCluster, new: &ComputeCluster) -> Edit {
     template.add(&FieldPath::of("spec.secretEnv"), &before.secret_env, &after.secret_env);
     let pods = |spec: &ClusterSpec| spec.kubernetes().map(|kubernetes| kubernetes.pods.clone());
     template.add(&FieldPath::of("spec.provider.kubernetes.pods"), &pods(before), &pods(after));
+    let machines = |spec: &ClusterSpec| spec.ec2().map(|ec2| ec2.machines.clone());
+    template.add(&FieldPath::of("spec.provider.ec2.machines"), &machines(before), &machines(after));
     edit.template.splice(0..0, template.0);
     edit
 }
@@ -86,7 +88,7 @@ fn identity(old: &ComputeCluster, new: &ComputeCluster, changes: &mut Vec<FieldC
 fn fixed(old: &ClusterSpec, new: &ClusterSpec, changes: &mut Vec<FieldChange>) {
     let mut found = Differences::default();
     let spec = FieldPath::of("spec");
-    found.add(&spec.key("provider"), &without_pods(&old.provider), &without_pods(&new.provider));
+    found.add(&spec.key("provider"), &for_life(&old.provider), &for_life(&new.provider));
     found.add(&spec.key("engine"), &old.engine, &new.engine);
     found.add(&spec.key("environment"), &old.environment, &new.environment);
     found.add(&spec.key("tls"), &old.tls, &new.tls);
@@ -104,6 +106,7 @@ fn in_place(old: &ComputeCluster, new: &ComputeCluster, changes: &mut Vec<FieldC
     found.add(&spec.key("maxLifetime"), &old.max_lifetime, &new.max_lifetime);
     found.add(&spec.key("drainGrace"), &old.drain_grace, &new.drain_grace);
     found.add(&spec.key("drainTimeout"), &old.drain_timeout, &new.drain_timeout);
+    ec2_in_place(old, new, &mut found);
     for (name, after) in new.groups() {
         let Some(before) = old.group(&name) else { continue };
         let path = group_path(&name);
@@ -144,13 +147,32 @@ fn without_size(group: &WorkerGroupSpec) -> WorkerGroupSpec {
     WorkerGroupSpec { replicas: None, min: None, max: None, ..group.clone() }
 }
 
-/// The provider's own settings; a template of pods is one of nodes, and rolls them.
-fn without_pods(provider: &ProviderSpec) -> ProviderSpec {
+/// The provider's own settings that are fixed. A template of pods or machines is one of nodes, and rolls them; what
+/// a cluster may cost, what machines cost, and who reaches it may change.
+fn for_life(provider: &ProviderSpec) -> ProviderSpec {
     let mut provider = provider.clone();
-    if let ProviderSpec::Kubernetes(kubernetes) = &mut provider {
-        kubernetes.pods = PodTemplate::default();
+    match &mut provider {
+        ProviderSpec::Local(_) => {}
+        ProviderSpec::Kubernetes(kubernetes) => kubernetes.pods = PodTemplate::default(),
+        ProviderSpec::Ec2(ec2) => {
+            ec2.machines = MachineTemplate::default();
+            ec2.client_cidrs = Vec::new();
+            ec2.capacity_retry = None;
+            ec2.prices = BTreeMap::new();
+            (ec2.max_cost, ec2.max_hourly_cost) = (None, None);
+        }
     }
     provider
+}
+
+fn ec2_in_place(old: &ClusterSpec, new: &ClusterSpec, found: &mut Differences) {
+    let (Some(old), Some(new)) = (old.ec2(), new.ec2()) else { return };
+    let path = FieldPath::of("spec.provider.ec2");
+    found.add(&path.key("clientCidrs"), &old.client_cidrs, &new.client_cidrs);
+    found.add(&path.key("capacityRetry"), &old.capacity_retry, &new.capacity_retry);
+    found.add(&path.key("prices"), &old.prices, &new.prices);
+    found.add(&path.key("maxCost"), &old.max_cost, &new.max_cost);
+    found.add(&path.key("maxHourlyCost"), &old.max_hourly_cost, &new.max_hourly_cost);
 }
 
 /// What a group's nodes are made from, defaults and the cluster's variables filled in.
@@ -163,6 +185,7 @@ struct Template<'a> {
     nanny: bool,
     env: BTreeMap<&'a str, Variable<'a>>,
     pod: PodTemplate,
+    machine: MachineTemplate,
 }
 
 #[derive(PartialEq)]
@@ -180,8 +203,16 @@ impl<'a> Template<'a> {
         }
         let threads = group.threads();
         let cpu = group.cpu.or_else(|| Cpu::from_millis(threads.saturating_mul(1000)));
-        let pod = spec.pod_template(name);
-        Self { threads, cpu, memory: group.memory, resources: &group.resources, nanny: group.nanny, env, pod }
+        Self {
+            threads,
+            cpu,
+            memory: group.memory,
+            resources: &group.resources,
+            nanny: group.nanny,
+            env,
+            pod: spec.pod_template(name),
+            machine: spec.machine_template(name),
+        }
     }
 }
 

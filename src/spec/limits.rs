@@ -60,5 +60,31 @@ pub(super) const FRAGMENT_BYTES: usize = 16_384;
 pub(super) const NETWORK_PEERS: usize = 32;
 /// Blocks that are left out of one.
 pub(super) const NETWORK_EXCEPT: usize = 16;
+/// Instance types of a group.
+pub(super) const INSTANCE_TYPES: usize = 16;
+/// Zones or subnets of a cluster.
+pub(super) const SUBNETS: usize = 16;
+/// Blocks of addresses of clients; a security group has 60 rules unless its quota was raised.
+pub(super) const CLIENT_CIDRS: usize = 32;
+/// Tags of the document; EC2 takes 50, and Crewcall has some of its own.
+pub(super) const TAGS: usize = 32;
+/// Characters of a tag's key; EC2's own.
+pub(super) const TAG_KEY: usize = 128;
+/// Characters of a tag's value; EC2's own.
+pub(super) const TAG_VALUE: usize = 256;
+/// Prices that a document gives.
+pub(super) const PRICES: usize = 64;
+/// Characters of the name of a key pair or placement group; EC2's own.
+pub(super) const AWS_NAME: usize = 255;
+/// Characters of the name of an instance profile; IAM's own.
+pub(super) const PROFILE_NAME: usize = 128;
+/// GPUs of a machine.
+pub(super) const GPUS: u32 = 16;
+/// Least and most of a root volume, in GiB; the most is that of `gp3`.
+pub(super) const DISK_GIB: [u64; 2] = [8, 65_536];
+/// Least and most operations per second of a volume.
+pub(super) const DISK_IOPS: [u32; 2] = [100, 256_000];
+/// Least and most MiB per second of a volume.
+pub(super) const DISK_THROUGHPUT: [u32; 2] = [125, 2_000];
 /// Characters of a block of addresses.
 pub(super) const CIDR: usize = 64;

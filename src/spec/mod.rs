@@ -13,6 +13,7 @@
 pub mod crd;
 mod defaults;
 mod diagnostic;
+mod ec2;
 mod edit;
 mod emit;
 mod generated;
@@ -38,6 +39,10 @@ mod types;
 mod units;
 
 pub use diagnostic::{Diagnostic, Label, LoadError, Severity, Source};
+pub use ec2::{
+    ANYWHERE, AddressKind, Architecture, DiskSpec, Ec2Spec, InstanceProfiles, InstanceType, MachineTemplate,
+    Purchase, TaskCredentials, VolumeType,
+};
 pub use edit::{Edit, FieldChange, carry_sizes, compare};
 pub use emit::{EmitError, to_yaml};
 pub use generated::{GeneratedError, generated_yaml};
@@ -62,7 +67,7 @@ pub use schema::json_schema;
 pub(crate) use text::{count_of, string_form};
 pub use time_limit::TimeLimit;
 pub use types::{
-    ApiVersion, ClusterSpec, ComputeCluster, DaskSpec, Ec2Spec, EngineSpec, EnvironmentSpec, Kind, LocalSpec,
+    ApiVersion, ClusterSpec, ComputeCluster, DaskSpec, EngineSpec, EnvironmentSpec, Kind, LocalSpec,
     Metadata, ProviderKind, ProviderSpec, SchedulerSpec, Size, WaitFor, WorkerGroupSpec,
 };
 pub use units::{Cpu, Memory, Quantity, Span, UnitError};

@@ -38,6 +38,11 @@ impl NameError {
     }
 }
 
+/// A name of another form than an RFC 1123 label; `problem` follows it in the message.
+pub(super) fn name_error(kind: &'static str, text: &str, problem: &str) -> NameError {
+    NameError { kind, text: printable(text), problem: problem.to_owned() }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $max:literal) => {
         $(#[$doc])*

@@ -2,7 +2,9 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::{GroupName, NetworkPeer, PullSecret, Quantity, Toleration, WorkerGroupSpec, limits};
+use super::{
+    GroupName, InstanceType, NetworkPeer, PullSecret, Quantity, Toleration, WorkerGroupSpec, limits,
+};
 
 /// Names of environment variables, as POSIX has them.
 pub(super) const ENV_NAME_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
@@ -10,6 +12,12 @@ const LABEL_KEY_PATTERN: &str =
     "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
 const LABEL_PATTERN: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 const OBJECT_NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+const ZONE_PATTERN: &str = "^[a-z]{2}(-[a-z0-9]+)+-[0-9]+[a-z]$";
+const SUBNET_PATTERN: &str = "^subnet-[0-9a-f]{8,17}$";
+const AMI_PATTERN: &str = "^(ami-[0-9a-f]{8,17}|resolve:ssm:[A-Za-z0-9_.:/-]+)$";
+const TAG_PATTERN: &str = r"^[A-Za-z0-9+=._:,@-]+$";
+const PROFILE_NAME_PATTERN: &str = r"^[A-Za-z0-9_+=,.@-]+$";
+const CLIENT_PATTERN: &str = "^(anywhere|[0-9a-fA-F:.]+/[0-9]{1,3})$";
 const CIDR_PATTERN: &str = "^[0-9a-fA-F:.]+/[0-9]{1,3}$";
 
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
@@ -191,4 +199,75 @@ pub(super) fn cidr(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn cidrs(generator: &mut SchemaGenerator) -> Schema {
     let item = cidr(generator);
     json_schema!({"type": "array", "maxItems": limits::NETWORK_EXCEPT, "items": item})
+}
+
+pub(super) fn zones(_: &mut SchemaGenerator) -> Schema {
+    texts(limits::SUBNETS, 32, ZONE_PATTERN)
+}
+
+pub(super) fn subnets(_: &mut SchemaGenerator) -> Schema {
+    texts(limits::SUBNETS, 32, SUBNET_PATTERN)
+}
+
+pub(super) fn client_cidrs(_: &mut SchemaGenerator) -> Schema {
+    texts(limits::CLIENT_CIDRS, limits::CIDR, CLIENT_PATTERN)
+}
+
+fn texts(most: usize, characters: usize, pattern: &str) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": most,
+        "items": {"type": "string", "minLength": 1, "maxLength": characters, "pattern": pattern},
+    })
+}
+
+pub(super) fn instance_type(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": InstanceType::MAX_LENGTH, "pattern": InstanceType::PATTERN,
+    })
+}
+
+pub(super) fn instance_types(_: &mut SchemaGenerator) -> Schema {
+    texts(limits::INSTANCE_TYPES, InstanceType::MAX_LENGTH, InstanceType::PATTERN)
+}
+
+pub(super) fn ami(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": limits::REFERENCE, "pattern": AMI_PATTERN})
+}
+
+/// The name of a key pair or placement group.
+pub(super) fn aws_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": limits::AWS_NAME, "pattern": "^[ -~]+$",
+    })
+}
+
+pub(super) fn profile_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": limits::PROFILE_NAME, "pattern": PROFILE_NAME_PATTERN,
+    })
+}
+
+pub(super) fn tags(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": limits::TAGS,
+        "propertyNames": {"minLength": 1, "maxLength": limits::TAG_KEY, "pattern": TAG_PATTERN},
+        "additionalProperties": {"type": "string", "maxLength": limits::TAG_VALUE},
+    })
+}
+
+pub(super) fn prices(generator: &mut SchemaGenerator) -> Schema {
+    let name = instance_type(generator);
+    let amount = amount_of_money(generator);
+    json_schema!({
+        "type": "object",
+        "maxProperties": limits::PRICES,
+        "propertyNames": name,
+        "additionalProperties": amount,
+    })
+}
+
+pub(super) fn amount_of_money(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "number", "exclusiveMinimum": 0})
 }

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClusterName, Cpu, GroupName, KubernetesSpec, Memory, Namespace, PodTemplate, Span, TimeLimit, limits,
-    schema_parts as parts,
+    ClusterName, Cpu, Ec2Spec, GroupName, KubernetesSpec, MachineTemplate, Memory, Namespace, PodTemplate,
+    Span, TimeLimit, limits, schema_parts as parts,
 };
 
 /// A compute cluster: one scheduler and its groups of workers.
@@ -122,7 +122,7 @@ pub enum ProviderSpec {
     /// Pods.
     Kubernetes(Box<KubernetesSpec>),
     /// EC2 instances.
-    Ec2(Ec2Spec),
+    Ec2(Box<Ec2Spec>),
 }
 
 /// A provider, without its settings.
@@ -141,16 +141,6 @@ pub enum ProviderKind {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LocalSpec {}
-
-/// Settings of the EC2 provider.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Ec2Spec {
-    /// The AWS region. Default: the caller's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "parts::region")]
-    pub region: Option<String>,
-}
 
 /// What runs in a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -209,6 +199,9 @@ pub struct SchedulerSpec {
     /// Kubernetes only: the scheduler's pod, over `spec.provider.kubernetes.pods`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub kubernetes: Box<PodTemplate>,
+    /// EC2 only: the scheduler's machine, over `spec.provider.ec2.machines`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ec2: MachineTemplate,
 }
 
 /// A group of workers made from one template.
@@ -257,6 +250,9 @@ pub struct WorkerGroupSpec {
     /// Kubernetes only: the group's pods, over `spec.provider.kubernetes.pods`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub kubernetes: Box<PodTemplate>,
+    /// EC2 only: the group's machines, over `spec.provider.ec2.machines`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ec2: MachineTemplate,
 }
 
 /// What `create` waits for before it reports success.

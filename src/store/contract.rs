@@ -99,6 +99,22 @@ pub enum SecretName {
     ControllerKey,
 }
 
+impl SecretName {
+    /// Each of them.
+    pub const ALL: [Self; 10] = [
+        Self::AuthorityCertificate,
+        Self::AuthorityKey,
+        Self::ClientCertificate,
+        Self::ClientKey,
+        Self::SchedulerCertificate,
+        Self::SchedulerKey,
+        Self::WorkerCertificate,
+        Self::WorkerKey,
+        Self::ControllerCertificate,
+        Self::ControllerKey,
+    ];
+}
+
 /// What a store has beside the names that were known.
 #[derive(Debug)]
 pub struct Strangers {

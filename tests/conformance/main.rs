@@ -5,6 +5,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod ending;
+#[cfg(feature = "kubernetes")]
+#[path = "../shared/kubectl.rs"]
+mod kubectl;
 mod making;
 mod observing;
 mod on_fake;

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -25,13 +24,10 @@ use crewcall::{
 };
 use jiff::Timestamp;
 
-use crate::stage::Stage;
+use crate::{kubectl::Kubectl, stage::Stage};
 
 /// A namespace, which goes with the last installation in it.
-struct Namespace {
-    name: String,
-    kubeconfig: PathBuf,
-}
+struct Namespace(Kubectl);
 
 /// One installation in a namespace.
 pub struct KubernetesStage {
@@ -42,28 +38,20 @@ pub struct KubernetesStage {
 }
 
 impl Namespace {
-    fn kubectl(&self, arguments: &[&str]) -> String {
-        let ran = self.run_kubectl(arguments);
-        let said = String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success(), "kubectl {}: {said}", arguments.join(" "));
-        String::from_utf8(ran.stdout).unwrap()
-    }
-
-    fn run_kubectl(&self, arguments: &[&str]) -> Output {
-        let program = std::env::var_os("CREWCALL_TEST_KUBECTL").unwrap_or_else(|| "kubectl".into());
-        let mut command = Command::new(program);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["-n", &self.name]).args(arguments);
-        command.output().unwrap()
+    fn new(name: String, kubeconfig: PathBuf) -> Arc<Self> {
+        let kubectl = Kubectl { kubeconfig, namespace: name };
+        kubectl.done(&["create", "namespace", &kubectl.namespace], "");
+        Arc::new(Self(kubectl))
     }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let shown = self.kubectl(&["get", "pods,services,secrets,configmaps", "-o", "wide"]);
-            eprintln!("{shown}{}", self.kubectl(&["get", "events"]));
+            let shown = self.0.done(&["get", "pods,services,secrets,configmaps", "-o", "wide"], "");
+            eprintln!("{shown}{}", self.0.done(&["get", "events"], ""));
         }
-        self.kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
+        self.0.done(&["delete", "namespace", &self.0.namespace, "--wait=false"], "");
     }
 }
 
@@ -89,8 +77,8 @@ fn now() -> Timestamp {
 
 impl KubernetesStage {
     fn new(namespace: Arc<Namespace>, number: u32) -> Self {
-        let kubeconfig = ("KUBECONFIG".to_owned(), namespace.kubeconfig.display().to_string());
-        let choice = ContextChoice { context: None, namespace: Some(namespace.name.parse().unwrap()) };
+        let kubeconfig = ("KUBECONFIG".to_owned(), namespace.0.kubeconfig.display().to_string());
+        let choice = ContextChoice { context: None, namespace: Some(namespace.0.namespace.parse().unwrap()) };
         let context = resolve(&CallerEnvironment([kubeconfig].into()), Path::new("/"), &choice).unwrap();
         Self { namespace, context, state: tempfile::tempdir().unwrap(), number }
     }
@@ -141,17 +129,14 @@ impl Stage for KubernetesStage {
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("crewcall-promise-{}-{number}", std::process::id());
-        let namespace = Namespace { name, kubeconfig: kubeconfig.into() };
-        namespace.kubectl(&["create", "namespace", &namespace.name]);
-        Some(Self::new(Arc::new(namespace), 0))
+        Some(Self::new(Namespace::new(name, kubeconfig.into()), 0))
     }
 
     /// In the same namespace objects of the same name would be in the way.
     fn neighbour(&self) -> Box<dyn Stage> {
-        let name = format!("{}-n{}", self.namespace.name, self.number);
-        let namespace = Namespace { name, kubeconfig: self.namespace.kubeconfig.clone() };
-        namespace.kubectl(&["create", "namespace", &namespace.name]);
-        Box::new(Self::new(Arc::new(namespace), self.number + 1))
+        let Kubectl { namespace, kubeconfig } = &self.namespace.0;
+        let name = format!("{namespace}-n{}", self.number);
+        Box::new(Self::new(Namespace::new(name, kubeconfig.clone()), self.number + 1))
     }
 
     fn provider(&self) -> Arc<dyn Provider> {
@@ -189,27 +174,21 @@ impl Stage for KubernetesStage {
                     \x20   pid = int(path.split('/')[2])\n\
                     \x20   if pid != os.getpid() and b'dask_worker' in open(path, 'rb').read():\n\
                     \x20       os.kill(pid, signal.SIGKILL)";
-        let ran = self.namespace.run_kubectl(&["exec", worker.as_str(), "--", "python", "-c", kill]);
+        let said = self.namespace.0.run(&["exec", worker.as_str(), "--", "python", "-c", kill], "");
         // The session may be killed with the container before it has ended.
-        let said = String::from_utf8_lossy(&ran.stderr);
-        assert!(matches!(ran.status.code(), Some(0 | 137)), "the worker cannot be killed: {said}");
+        assert!(matches!(said.status.code(), Some(0 | 137)), "the worker cannot be killed: {}", said.err);
     }
 
     fn running(&self) -> usize {
-        let running = self.namespace.kubectl(&[
-            "get",
-            "pods",
-            "-l",
-            &self.own(),
-            "-o",
-            "jsonpath={range .items[*]}{.status.containerStatuses[0].state.running.startedAt}{'\\n'}{end}",
-        ]);
+        let started =
+            "jsonpath={range .items[*]}{.status.containerStatuses[0].state.running.startedAt}{'\\n'}{end}";
+        let running = self.namespace.0.done(&["get", "pods", "-l", &self.own(), "-o", started], "");
         running.lines().filter(|line| !line.is_empty()).count()
     }
 
     fn remains(&self) -> Vec<String> {
         let kinds = "pods,services,secrets,configmaps,networkpolicies";
-        let named = self.namespace.kubectl(&["get", kinds, "-l", &self.own(), "-o", "name"]);
+        let named = self.namespace.0.done(&["get", kinds, "-l", &self.own(), "-o", "name"], "");
         named.lines().map(str::to_owned).collect()
     }
 }

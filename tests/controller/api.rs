@@ -9,7 +9,7 @@ use std::{
 };
 
 use crewcall::{
-    api::{ApiClient, ErrorCode, WatchMessage},
+    api::{ApiClient, Clusters as _, ErrorCode, WatchMessage},
     controller::{CreateMode, CreateRequest, Listed, ScaleRequest, Sweep, Unplaced},
     model::{BootId, CallerContext, CallerEnvironment, EventKind, MachineId, NodeName, Phase},
     provider::{Follow, boot_id, machine_id},

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crewcall::{
-    api::{ApiClient, CreateMessage, WatchMessage},
+    api::{ApiClient, Clusters as _, CreateMessage, WatchMessage},
     controller::{ClusterView, CreateMode, CreateOutcome, CreateRequest, ScaleRequest, Unplaced},
     model::{CallerContext, CallerEnvironment, Interpreter, SoftwareVersions},
     provider::Follow,

@@ -8,7 +8,10 @@ use std::{
 };
 
 use crewcall::{
-    api::process::{ConnectError, connect_or_start},
+    api::{
+        Clusters as _,
+        process::{ConnectError, connect_or_start},
+    },
     store::ControllerLock,
 };
 use futures_util::future::join_all;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crewcall::{
+    api::Clusters as _,
     controller::{ClusterSummary, Listed},
     model::{BootId, MachineId},
 };

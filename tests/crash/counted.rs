@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use crewcall::{
-    engine::{Endpoint, Engine, EngineError, Launch, StatusQuestion},
+    engine::{Belts, Endpoint, Engine, EngineError, Launch, StatusQuestion},
     model::{
         ClusterKey, ClusterRecord, EngineStatus, Event, Launching, Ledger, NodeId, NodeName, Observed,
         SoftwareVersions, Stage, Stop,
@@ -195,6 +195,10 @@ impl<E: Engine> Engine for CountedEngine<E> {
         bound: Duration,
     ) -> Result<BTreeSet<NodeName>, EngineError> {
         self.steps.call("retire", self.inner.retire(scheduler, workers, bound)).await
+    }
+
+    async fn set_belts(&self, scheduler: &Endpoint, belts: Belts, now: Timestamp) -> Result<(), EngineError> {
+        self.steps.call("set_belts", self.inner.set_belts(scheduler, belts, now)).await
     }
 
     async fn versions(&self, scheduler: &Endpoint) -> Result<SoftwareVersions, EngineError> {

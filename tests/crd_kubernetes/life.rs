@@ -156,7 +156,7 @@ fn unknown_keys_are_refused_by_strict_validation() {
     let message = stage.rehearse(&text).unwrap_err();
     assert!(message.contains("spec.workers.replcas"), "{message}");
     let said = stage.kubectl(&["create", "--dry-run=server", "--validate=warn", "-f", "-"], &text);
-    assert!(said.ok && said.err.contains("unknown field"), "{}", said.err);
+    assert!(said.ok() && said.err.contains("unknown field"), "{}", said.err);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn the_status_is_the_operators_and_shown_in_columns() {
         stage.kubectl(&["patch", &name, "--subresource=status", "--type=merge", "-p", &text.to_string()], "")
     };
     let said = write(&status);
-    assert!(said.ok && !said.err.contains("Warning"), "{}", said.err);
+    assert!(said.ok() && !said.err.contains("Warning"), "{}", said.err);
     let table = stage.done(&["get", "ccl"], "");
     let row = table.lines().find(|line| line.starts_with("status ")).unwrap();
     for part in ["Ready", "3/4", "tls://status-scheduler:8786", "https://status-scheduler:8787"] {

@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends by them")]
 
+#[path = "../shared/kubectl.rs"]
+mod kubectl;
+
 mod chart;
 mod corpus;
 mod life;

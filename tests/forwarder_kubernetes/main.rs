@@ -5,6 +5,8 @@
 #![cfg(all(feature = "kubernetes", target_os = "linux"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+#[path = "../shared/kubectl.rs"]
+mod kubectl;
 mod proxy;
 mod stage;
 
@@ -33,10 +35,14 @@ async fn clients_compute_through_it_and_it_goes_where_the_scheduler_goes() {
     assert_eq!(stage.ensure().await, ports);
 
     // Another scheduler: new connections go there, without anybody telling the forwarder.
-    stage.kubectl(
-        &["delete", "pod", "demo-scheduler-0-0", "demo-workers-0-0", "--grace-period=0", "--force"],
-        None,
-    );
+    stage.kubectl(&[
+        "delete",
+        "pod",
+        "demo-scheduler-0-0",
+        "demo-workers-0-0",
+        "--grace-period=0",
+        "--force",
+    ]);
     stage.start_nodes(1);
     stage
         .status_where("the new scheduler's pod", |status| status.pod.as_deref() == Some("demo-scheduler-0-1"))
@@ -47,7 +53,7 @@ async fn clients_compute_through_it_and_it_goes_where_the_scheduler_goes() {
 
     // Without its anchor it ends by itself and leaves nothing.
     let pid = stage.pid();
-    stage.kubectl(&["delete", "configmap", "demo-crewcall"], None);
+    stage.kubectl(&["delete", "configmap", "demo-crewcall"]);
     let began = std::time::Instant::now();
     eventually("its end", || (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())).await;
     println!("it ended {:?} after its anchor", began.elapsed());

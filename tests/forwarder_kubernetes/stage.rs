@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -22,30 +21,21 @@ use crewcall::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::proxy::Proxy;
+use crate::{kubectl::Kubectl, proxy::Proxy};
 
 const BOUND: Duration = Duration::from_mins(2);
 
 /// One test's world. Everything of it ends with it.
 pub struct Stage {
     folder: tempfile::TempDir,
-    kubectl: String,
-    kubeconfig: PathBuf,
+    kubectl: Kubectl,
     python: String,
     image: String,
-    namespace: String,
     uid: ClusterUid,
     pub forwarders: Forwarders,
     request: ForwardRequest,
     /// Between forwarder and API server.
     pub proxy: Proxy,
-}
-
-/// A kubeconfig of one context, as kubectl understands it.
-fn kubeconfig_of(kubectl: &str, path: &Path) -> Value {
-    let view = ["config", "view", "--raw", "--minify", "--flatten", "-o", "json"];
-    let output = Command::new(kubectl).args(["--kubeconfig".as_ref(), path.as_os_str()]).args(view).output();
-    serde_json::from_slice(&output.unwrap().stdout).unwrap()
 }
 
 pub fn kill(pid: i32, signal: Signal) {
@@ -76,11 +66,11 @@ impl Stage {
     pub async fn new(purpose: &str) -> Option<Self> {
         let kubeconfig = PathBuf::from(setting("CREWCALL_TEST_KUBECONFIG")?);
         let (python, image) = (setting("CREWCALL_TEST_PYTHON")?, setting("CREWCALL_TEST_IMAGE")?);
-        let kubectl = setting("CREWCALL_TEST_KUBECTL")?;
         let folder = tempfile::tempdir().unwrap();
         let number = u64::from(std::process::id()) << 16 | u64::try_from(purpose.len()).unwrap();
         let uid = ClusterUid::from_random(number);
         let namespace = format!("forwarder-{purpose}-{}", std::process::id());
+        let kubectl = Kubectl { kubeconfig, namespace: namespace.clone() };
         let client = folder.path().join("tls");
         fs::create_dir(&client).unwrap();
         let files = TlsFiles { ca: client.join("ca"), cert: client.join("cert"), key: client.join("key") };
@@ -91,7 +81,9 @@ impl Stage {
             provider::machine_id(),
             provider::boot_id().unwrap(),
         );
-        let mut config = kubeconfig_of(&kubectl, &kubeconfig);
+        // Of one context.
+        let view = ["config", "view", "--raw", "--minify", "--flatten", "-o", "json"];
+        let mut config: Value = serde_json::from_str(&kubectl.done(&view, "")).unwrap();
         let cluster = &mut config["clusters"][0]["cluster"];
         let server = cluster["server"].as_str().unwrap().trim_start_matches("https://").to_owned();
         let proxy = Proxy::to(server.clone()).await;
@@ -105,7 +97,7 @@ impl Stage {
                 kubeconfig: vec![proxied],
                 context: config["current-context"].as_str().unwrap().to_owned(),
                 server: format!("https://127.0.0.1:{}", proxy.port),
-                namespace: namespace.clone(),
+                namespace,
             },
             scheduler: format!("crewcall.dev/cluster-uid={uid},crewcall.dev/role=scheduler"),
             anchor: "demo-crewcall".to_owned(),
@@ -113,9 +105,8 @@ impl Stage {
             dashboard_port: 8787,
             dashboard: DashboardAccess::Tls(files.clone()),
         };
-        let stage =
-            Self { folder, kubectl, kubeconfig, python, image, namespace, uid, forwarders, request, proxy };
-        stage.kubectl(&["create", "namespace", &stage.namespace], None);
+        let stage = Self { folder, kubectl, python, image, uid, forwarders, request, proxy };
+        stage.kubectl(&["create", "namespace", &stage.kubectl.namespace]);
         stage.make_shared(&files);
         stage.start_nodes(0);
         Some(stage)
@@ -151,8 +142,8 @@ impl Stage {
         let name = format!("demo-scheduler-0-{incarnation}");
         self.apply(&self.pod(&name, "scheduler", incarnation, &scheduler));
         let waited = ["wait", "--for=condition=Ready", "--timeout=90s", &format!("pod/{name}")];
-        self.kubectl(&waited, None);
-        let address = self.kubectl(&["get", "pod", &name, "-o", "jsonpath={.status.podIP}"], None);
+        self.kubectl(&waited);
+        let address = self.kubectl(&["get", "pod", &name, "-o", "jsonpath={.status.podIP}"]);
         let worker = [&*format!("tls://{address}:8786"), "--no-nanny", "--nthreads", "1"];
         self.apply(&self.pod(&format!("demo-workers-0-{incarnation}"), "worker", incarnation, &worker));
     }
@@ -198,23 +189,12 @@ impl Stage {
     }
 
     fn apply(&self, object: &Value) {
-        self.kubectl(&["apply", "-f", "-"], Some(&object.to_string()));
+        self.kubectl.done(&["apply", "-f", "-"], &object.to_string());
     }
 
     /// Runs kubectl in the namespace, and returns what it prints.
-    pub fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> String {
-        let mut child = Command::new(&self.kubectl)
-            .args(["--kubeconfig".as_ref(), self.kubeconfig.as_os_str()])
-            .args(["-n", &self.namespace])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.unwrap_or_default().as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "kubectl {arguments:?}");
-        String::from_utf8(output.stdout).unwrap()
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.kubectl.done(arguments, "")
     }
 
     pub async fn ensure(&self) -> Ports {
@@ -280,13 +260,9 @@ impl Drop for Stage {
                 kill(record.process.pid, Signal::KILL);
             }
         }
-        let deleted = Command::new(&self.kubectl)
-            .args(["--kubeconfig".as_ref(), self.kubeconfig.as_os_str()])
-            .args(["delete", "namespace", &self.namespace, "--wait=false"])
-            .stdout(Stdio::null())
-            .status();
-        if !deleted.is_ok_and(|status| status.success()) {
-            eprintln!("the namespace {} is left", self.namespace);
+        let Kubectl { namespace, .. } = &self.kubectl;
+        if !self.kubectl.run(&["delete", "namespace", namespace, "--wait=false"], "").ok() {
+            eprintln!("the namespace {namespace} is left");
         }
     }
 }

@@ -273,6 +273,7 @@ pub fn node(cluster: &ClusterKey, group: &str, slot: u32) -> NodeId {
 pub fn scheduler(cluster: &ClusterKey, identity: Arc<Identity>) -> NodeRequest {
     let role = DaskRole::Scheduler(SchedulerArguments {
         idle_timeout: None,
+        lifetime: None,
         preload: Vec::new(),
         nannies: Nanny::Posed,
     });

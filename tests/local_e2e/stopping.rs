@@ -139,6 +139,9 @@ fn all_workers_told_to_stop_at_once_end_within_their_grace_and_the_loss_is_said(
         let told = workers(home, "demo");
         let mut client = holding(home, "held = hold('h')\nstep('held')\nprint(len(client.futures))\n");
         client.until_printed("held");
+        // A replacement that registers within the grace takes the results over: here none may come.
+        let controller = home.controller().unwrap();
+        kill_process(controller, Signal::STOP).unwrap();
         let begun = std::time::Instant::now();
         for worker in &told {
             sigterm(*worker);
@@ -146,6 +149,7 @@ fn all_workers_told_to_stop_at_once_end_within_their_grace_and_the_loss_is_said(
         for worker in told {
             until_gone(worker);
         }
+        kill_process(controller, Signal::CONT).unwrap();
         // The grace, and what a busy machine takes to notice.
         assert!(begun.elapsed().as_secs() < 20, "they took {:?}", begun.elapsed());
         go_on(home, "held");

@@ -44,7 +44,7 @@ fn an_edit_of_what_is_fixed_is_refused_and_the_cluster_goes_on() {
     let other = json!({ "spec": { "environment": { "image": "daskdev/dask:latest" } } });
     let said =
         stage.kubectl(&["patch", "computecluster", "demo", "--type=merge", "-p", &other.to_string()], "");
-    assert!(!said.ok && said.err.contains("fixed for a cluster's life"), "{}{}", said.out, said.err);
+    assert!(!said.ok() && said.err.contains("fixed for a cluster's life"), "{}{}", said.out, said.err);
     patch(&stage, "demo", &json!({ "spec": { "workers": { "replicas": 2 } } }));
     stage.until_ready("demo", 2);
     stage.done(&["delete", "computecluster", "demo"], "");
@@ -80,7 +80,7 @@ fn an_adaptive_group_is_scaled_by_its_bounds_alone() {
     stage.apply(&Stage::document("demo", "min: 1, max: 3"));
     stage.until_ready("demo", 1);
     let said = stage.kubectl(&["scale", "computecluster/demo", "--replicas=2"], "");
-    assert!(!said.ok, "{}{}", said.out, said.err);
+    assert!(!said.ok(), "{}{}", said.out, said.err);
     stage.done(&["delete", "computecluster", "demo"], "");
     stage.until_empty();
 }

@@ -64,7 +64,7 @@ fn probes_and_metrics_say_what_is_the_case() {
     let Some(stage) = stage() else { return };
     let operator = stage.operator(&["--log-format", "json"], &[]);
     operator.until_ready("held by this operator");
-    operator.until_ready(&format!("watch of computeclusters in {}: synced", stage.namespace));
+    operator.until_ready(&format!("watch of computeclusters in {}: synced", stage.namespace()));
     assert_eq!(operator.ask("/healthz"), Some((200, "ok\n".to_owned())));
     stage.apply(&Stage::document("demo", "replicas: 0"));
     stage.until_ready("demo", 0);
@@ -88,7 +88,7 @@ fn probes_and_metrics_say_what_is_the_case() {
 #[test]
 fn two_namespaces_may_have_clusters_of_one_name() {
     let (Some(blue), Some(red)) = (stage(), stage()) else { return };
-    let _operator = blue.operator(&["--namespace", &red.namespace], &[]);
+    let _operator = blue.operator(&["--namespace", red.namespace()], &[]);
     for stage in [&blue, &red] {
         stage.apply(&Stage::document("demo", "replicas: 1"));
     }

@@ -26,7 +26,7 @@ fn an_applied_cluster_computes_is_scaled_without_loss_and_leaves_nothing() {
     let mut operator = stage.operator(&[], &[]);
     stage.apply(&Stage::document("demo", "replicas: 1"));
     let ready = stage.until_ready("demo", 1);
-    let endpoint = format!("tls://demo-scheduler.{}.svc:8786", stage.namespace);
+    let endpoint = format!("tls://demo-scheduler.{}.svc:8786", stage.namespace());
     assert_eq!(ready["status"]["endpoint"], endpoint);
     assert_eq!(ready["status"]["workers"]["text"], "1/1");
     let client = stage.client("demo", HOLD);
@@ -85,12 +85,12 @@ fn only_the_role_of_a_cluster_allows_to_read_its_clients_secret() {
     let _operator = stage.operator(&[], &[]);
     stage.apply(&Stage::document("demo", "replicas: 0"));
     stage.until_ready("demo", 0);
-    let who = format!("system:serviceaccount:{}:default", stage.namespace);
+    let who = format!("system:serviceaccount:{}:default", stage.namespace());
     let may = |secret: &str| {
-        stage.kubectl(&["auth", "can-i", "get", &format!("secret/{secret}"), "--as", &who], "").ok
+        stage.kubectl(&["auth", "can-i", "get", &format!("secret/{secret}"), "--as", &who], "").ok()
     };
     assert!(!may("demo-client"));
-    let account = format!("--serviceaccount={}:default", stage.namespace);
+    let account = format!("--serviceaccount={}:default", stage.namespace());
     stage.done(&["create", "rolebinding", "demo-client", "--role=demo-client", &account], "");
     assert!(may("demo-client"));
     assert!(!may("demo-ca"));

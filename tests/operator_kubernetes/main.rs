@@ -6,6 +6,10 @@
 #![cfg(feature = "kubernetes")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "../shared/kubectl.rs"]
+mod kubectl;
+
+mod context;
 mod edits;
 mod faults;
 #[path = "../kubernetes_e2e/faulty.rs"]

@@ -48,7 +48,7 @@ fn the_address_of_a_load_balancer_is_the_endpoint_once_there_is_one() {
     let document = Stage::document("demo", "replicas: 0");
     stage.apply(&document.replace("{kubernetes: {}}", "{kubernetes: {endpoint: LoadBalancer}}"));
     let within = stage.until_ready("demo", 0)["status"]["endpoint"].clone();
-    assert_eq!(within, format!("tls://demo-scheduler.{}.svc:8786", stage.namespace), "{}", operator.log());
+    assert_eq!(within, format!("tls://demo-scheduler.{}.svc:8786", stage.namespace()), "{}", operator.log());
     let given = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.7" }] } } }).to_string();
     stage.done(
         &["patch", "service", "demo-scheduler", "--subresource=status", "--type=merge", "-p", &given],

@@ -5,7 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Once,
         atomic::{AtomicU32, Ordering},
@@ -18,22 +18,16 @@ use crewcall::spec::crd;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::kubectl::{Kubectl, Said};
+
 const DEFINITION: &str = "customresourcedefinition/computeclusters.crewcall.dev";
 
 /// How long anything that a test waits for may take.
 const BOUND: Duration = Duration::from_secs(150);
 
-/// What kubectl said.
-pub struct Said {
-    pub ok: bool,
-    pub out: String,
-    pub err: String,
-}
-
 /// A namespace, for as long as it lives.
 pub struct Stage {
-    kubeconfig: PathBuf,
-    pub namespace: String,
+    kubectl: Kubectl,
     pub directory: TempDir,
 }
 
@@ -54,13 +48,16 @@ pub fn stage() -> Option<Stage> {
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let namespace = format!("crewcall-op-{}-{number}", std::process::id());
-    let stage = Stage { kubeconfig: kubeconfig.into(), namespace, directory: tempfile::tempdir().unwrap() };
+    let stage = Stage {
+        kubectl: Kubectl { kubeconfig: kubeconfig.into(), namespace },
+        directory: tempfile::tempdir().unwrap(),
+    };
     DEFINED.call_once(|| {
         let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
         stage.done(&arguments, &crd::manifest().unwrap());
         stage.done(&["wait", "--for=condition=Established", "--timeout=60s", DEFINITION], "");
     });
-    stage.done(&["create", "namespace", &stage.namespace], "");
+    stage.done(&["create", "namespace", stage.namespace()], "");
     Some(stage)
 }
 
@@ -77,31 +74,18 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 impl Stage {
+    pub fn namespace(&self) -> &str {
+        &self.kubectl.namespace
+    }
+
     /// Runs `kubectl` in the namespace, with this text on its standard input.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Said {
-        let program = env::var_os("CREWCALL_TEST_KUBECTL").unwrap_or_else(|| "kubectl".into());
-        let mut child = Command::new(program)
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .args(["--namespace", &self.namespace])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that does not read its input closes the pipe.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Said { ok: status.success(), out: text(stdout), err: text(stderr) }
+        self.kubectl.run(arguments, input)
     }
 
     /// What `kubectl` printed; it has to succeed.
     pub fn done(&self, arguments: &[&str], input: &str) -> String {
-        let said = self.kubectl(arguments, input);
-        assert!(said.ok, "kubectl {}: {}", arguments.join(" "), said.err);
-        said.out
+        self.kubectl.done(arguments, input)
     }
 
     /// Begins to run an operator for the namespace, with more variables.
@@ -112,10 +96,10 @@ impl Stage {
         let log = self.directory.path().join(format!("operator-{number}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_crewcall"))
             .arg("operator")
-            .args(["--namespace", &self.namespace, "--lease-namespace", &self.namespace])
+            .args(["--namespace", self.namespace(), "--lease-namespace", self.namespace()])
             .args(["--port", &port.to_string()])
             .args(arguments)
-            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECONFIG", &self.kubectl.kubeconfig)
             .env_remove("CREWCALL_FAILPOINT")
             .envs(variables.iter().copied())
             .stdout(Stdio::null())
@@ -127,7 +111,7 @@ impl Stage {
 
     /// The kubeconfig with all rights.
     pub fn administrator(&self) -> &Path {
-        &self.kubeconfig
+        &self.kubectl.kubeconfig
     }
 
     /// A document with the image of the tests and workers that fit on a small machine.
@@ -149,7 +133,7 @@ impl Stage {
     /// An object; `None` when it is not there.
     pub fn object(&self, kind: &str, name: &str) -> Option<Value> {
         let said = self.kubectl(&["get", kind, name, "-o", "json"], "");
-        said.ok.then(|| serde_json::from_str(&said.out).unwrap())
+        said.ok().then(|| serde_json::from_str(&said.out).unwrap())
     }
 
     /// The object of a cluster.
@@ -278,7 +262,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         self.kubectl(&["delete", "computeclusters", "--all", "--wait=false"], "");
-        self.kubectl(&["delete", "namespace", &self.namespace.clone(), "--wait=false"], "");
+        self.kubectl(&["delete", "namespace", self.namespace(), "--wait=false"], "");
     }
 }
 

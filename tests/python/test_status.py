@@ -357,3 +357,29 @@ def test_demand_differs_by_resources_or_by_a_fifth(
     old: list[dict[str, Any]], new: list[dict[str, Any]], differs: bool
 ) -> None:
     assert crewcall_preload.demand_differs(old, new) is differs
+
+
+def test_the_last_word_on_when_a_scheduler_ends_by_itself_counts(cluster: Cluster, connect: Any) -> None:
+    arguments = {"idle_timeout": 600.0, "lifetime": 600.0}
+    cluster.host.send(cluster.command(cluster.scheduler, "scheduler", arguments))
+    cluster.address = cluster.host.event("listening", cluster.scheduler)["address"]
+    client = connect(0)
+
+    def limit() -> float:
+        return client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.idle_timeout)
+
+    client.sync(client.scheduler.crewcall_belts, idle=3600.0, lifetime=None)
+    assert limit() == 3600
+    client.sync(client.scheduler.crewcall_belts, idle=None, lifetime=None)
+    assert limit() > 10**8
+    client.sync(client.scheduler.crewcall_belts, idle=3600.0, lifetime=0.5)
+    assert cluster.host.exit_code(cluster.scheduler) == 0
+
+
+def test_an_idle_timeout_that_is_set_later_holds(cluster: Cluster, connect: Any) -> None:
+    arguments = {"idle_timeout": 4.0}
+    cluster.host.send(cluster.command(cluster.scheduler, "scheduler", arguments))
+    cluster.address = cluster.host.event("listening", cluster.scheduler)["address"]
+    client = connect(0)
+    client.sync(client.scheduler.crewcall_belts, idle=1.0)
+    assert cluster.host.exit_code(cluster.scheduler) == 77

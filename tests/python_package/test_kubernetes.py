@@ -21,7 +21,7 @@ from distributed import Client
 from support import BOUND, crewcall, names, run_python, run_workload, wait_until, workloads
 
 pytestmark = pytest.mark.skipif(
-    "CREWCALL_TEST_KUBECONFIG" not in os.environ,
+    "CREWCALL_TEST_KUBECONFIG" not in os.environ and not os.environ.get("CI"),
     reason="SKIPPED: CREWCALL_TEST_KUBECONFIG names no Kubernetes cluster for tests",
 )
 

@@ -176,3 +176,24 @@ fn the_way_to_a_cluster_and_the_schedulers_pod_are_fixed() {
     );
     assert!(edit.template.is_empty() && edit.rolled_groups.is_empty());
 }
+
+#[test]
+fn what_machines_may_cost_and_who_reaches_them_applies_in_place_and_what_they_are_rolls() {
+    let ec2 = |settings: &str| cluster(&format!("  provider: {{ec2: {{{settings}}}}}\n"));
+    let edit =
+        compare(&ec2("maxCost: 5, clientCidrs: [anywhere]"), &ec2("maxHourlyCost: 1, capacityRetry: 5m"));
+    assert_eq!(
+        paths(&edit.in_place),
+        [
+            "spec.provider.ec2.clientCidrs",
+            "spec.provider.ec2.capacityRetry",
+            "spec.provider.ec2.maxCost",
+            "spec.provider.ec2.maxHourlyCost"
+        ]
+    );
+    assert!(edit.fixed.is_empty() && edit.rolled_groups.is_empty());
+    let edit = compare(&ec2(""), &ec2("machines: {purchase: spot}, keyName: mine"));
+    assert_eq!(paths(&edit.fixed), ["spec.provider.ec2.keyName"]);
+    assert_eq!(names(&edit.rolled_groups), ["workers"]);
+    assert_eq!(paths(&edit.template), ["spec.provider.ec2.machines.purchase"]);
+}

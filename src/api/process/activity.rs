@@ -74,6 +74,23 @@ impl Activity {
         let _ = states.wait_for(|state| state.stopping).await;
     }
 
+    /// Returns when there has been no request for that long; from then on, none begins any more.
+    #[cfg(feature = "kubernetes")]
+    pub async fn unasked_for(&self, linger: Duration) {
+        let mut requests = self.state.subscribe();
+        loop {
+            let busy = requests.borrow_and_update().under_way > 0;
+            tokio::select! {
+                _ = requests.changed() => {}
+                () = tokio::time::sleep(linger), if !busy => {
+                    if self.stop_if_idle() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
     /// Returns when there has been neither a cluster nor a request for that long; from then on, no
     /// request begins any more.
     pub async fn idle_for(&self, linger: Duration, fleet: &Fleet) {

@@ -10,7 +10,7 @@ pub use changing::{CallerArguments, CreateArguments, DeleteArguments, GcArgument
 pub use formats::{DataFormat, EventFormat, OutputFormat, ReportFormat, ShellFormat};
 pub use own::{
     CompletionsArguments, ControllerArguments, ControllerLogsArguments, ControllerStatusArguments,
-    ControllerVerb, GenerateArguments, ManArguments, SchemaArguments,
+    ControllerVerb, GatewayArguments, GenerateArguments, ManArguments, SchemaArguments,
 };
 pub use reading::{
     DashboardArguments, DoctorArguments, EnvArguments, EventsArguments, GetArguments, ListArguments,

@@ -68,6 +68,14 @@ pub struct ControllerLogsArguments {
     pub tail: Option<usize>,
 }
 
+/// Arguments of `__gateway`.
+#[derive(Debug, Args)]
+pub struct GatewayArguments {
+    /// The process with which it ends.
+    #[arg(long, value_name = "PID")]
+    pub owner: u32,
+}
+
 /// Arguments of `__generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArguments {

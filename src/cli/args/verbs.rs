@@ -27,7 +27,8 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArguments {
-    /// Kubernetes: the context of the kubeconfig [default: the current one].
+    /// Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its
+    /// operator, `kube:` alone to that of the current context; `local` is this machine's controller.
     #[arg(long, global = true, env = "CREWCALL_CONTEXT", value_name = "CONTEXT", hide_env_values = true)]
     pub context: Option<String>,
     /// Kubernetes: the namespace [default: the document's, then the context's].
@@ -125,6 +126,10 @@ pub enum Verb {
     #[cfg(all(feature = "kubernetes", target_os = "linux"))]
     #[command(name = "__forwarder", hide = true)]
     Forwarder(crate::provider::kubernetes::forwarder::ForwarderArguments),
+    /// What a Python program starts to speak with an operator.
+    #[cfg(feature = "kubernetes")]
+    #[command(name = "__gateway", hide = true)]
+    Gateway(super::GatewayArguments),
     /// What a command starts when there is no controller.
     #[command(name = "__controller", hide = true)]
     ControllerProcess(crate::api::process::ControllerArguments),

@@ -62,7 +62,7 @@ async fn start(
     locations: &Locations,
     arguments: ControllerStatusArguments,
 ) -> Result<(), CliError> {
-    let status = session.controller().await?.status().await?;
+    let status = ApiClient::connect_or_start(locations).await?.status().await?;
     say(session, locations, arguments.output, Some(status))
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::create_owned::create_owned;
 use crate::{
-    api::{ApiClient, ApiError, CreateMessage, ErrorCode},
+    api::{Answering, ApiError, Clusters, CreateMessage, ErrorCode},
     cli::{
         CliError,
         args::{CreateArguments, ReportFormat},
@@ -33,14 +33,14 @@ const DASHBOARD_BOUND: Duration = Duration::from_millis(100);
 
 /// Runs the verb.
 pub async fn create(session: &Session, arguments: CreateArguments) -> Result<(), CliError> {
-    session.locations()?;
     let read = read(session, &arguments)?;
+    session.settle(&read.cluster.metadata)?;
     let name = read.cluster.metadata.name.clone();
     match arguments.owner {
         None => {
             let heard = Cell::new(Heard::Nothing);
             let asking = ask(session, &arguments, read, &heard);
-            let asked = interruptible(asking, || interrupted(&name, heard.get())).await??;
+            let asked = Box::pin(interruptible(asking, || interrupted(&name, heard.get()))).await??;
             finish(session, &arguments, asked).await
         }
         Some(owner) => Box::pin(create_owned(session, &arguments, read, owner)).await,
@@ -57,7 +57,7 @@ fn read(session: &Session, arguments: &CreateArguments) -> Result<ReadDocument, 
 
 /// A document that was accepted.
 pub(super) struct Asked {
-    pub client: ApiClient,
+    pub client: Answering,
     pub name: ClusterName,
     pub reply: CreateReply,
     progress: Progress,
@@ -74,7 +74,7 @@ pub(super) async fn ask(
     let environment = caller::environment(printer);
     let name = read.cluster.metadata.name.clone();
     let mut progress = printer.progress(reader(arguments.output));
-    let place = session.place();
+    let place = session.place_of(&read.cluster)?;
     let context =
         caller::context(&read.cluster, read.directory, &arguments.caller, &place, &environment, printer);
     let (client, context) = tokio::join!(session.controller(), context);
@@ -111,8 +111,9 @@ pub(super) async fn finish(
         None => parting(&name),
         Some(_) => owned_parting(),
     };
-    let seen = Follower::new(session, &mut progress, &name, goal).wait(client, bound, parting).await?;
-    let view = seen.as_ref().unwrap_or(view);
+    let seen =
+        Follower::new(session, &mut progress, &name, goal).wait(client.clone(), bound, parting).await?;
+    let view = &reached(session, &*client, seen.as_ref().unwrap_or(view)).await;
     if let Some(different) = view.condition(ConditionKind::EnvironmentMatched)
         && different.status == ConditionStatus::False
     {
@@ -122,7 +123,21 @@ pub(super) async fn finish(
     match arguments.output {
         Some(ReportFormat::Json) => Ok(()),
         Some(ReportFormat::Name) => printer.result_line(name.as_str()),
-        None => printer.result(&summary(view, dashboard(view).await)),
+        None => printer.result(&summary(view, dashboard(view).await, &session.way_back())),
+    }
+}
+
+/// The cluster with the way to it from here. That there is none keeps nobody from having made it.
+async fn reached(session: &Session, client: &dyn Clusters, view: &ClusterView) -> ClusterView {
+    match client.reach(view.clone()).await {
+        Ok(reached) => reached,
+        Err(error) => {
+            session.printer.warning(&format!("it cannot be connected to from here: {error}"));
+            if let Some(hint) = error.hint {
+                session.printer.note(&format!("hint: {hint}"));
+            }
+            view.clone()
+        }
     }
 }
 
@@ -146,13 +161,13 @@ fn mode(arguments: &CreateArguments) -> CreateMode {
 /// asked: a create may be repeated.
 async fn insist(
     session: &Session,
-    mut client: ApiClient,
+    mut client: Answering,
     request: &CreateRequest,
     progress: &mut Progress,
-) -> Result<(ApiClient, CreateReply), CliError> {
+) -> Result<(Answering, CreateReply), CliError> {
     let mut attempts = 1;
     loop {
-        match accepted(&client, request.clone(), progress).await {
+        match accepted(&*client, request.clone(), progress).await {
             Err(CliError::Api(error)) if error.code == ErrorCode::Unreachable && attempts < ATTEMPTS => {
                 attempts += 1;
                 client = session.controller().await?;
@@ -164,7 +179,7 @@ async fn insist(
 
 /// Follows the answer until the document is accepted.
 async fn accepted(
-    client: &ApiClient,
+    client: &dyn Clusters,
     request: CreateRequest,
     progress: &mut Progress,
 ) -> Result<CreateReply, CliError> {
@@ -276,7 +291,7 @@ async fn dashboard(view: &ClusterView) -> Dashboard {
 }
 
 /// What a person needs of a cluster that can be used.
-fn summary(view: &ClusterView, state: Dashboard) -> String {
+fn summary(view: &ClusterView, state: Dashboard, way: &str) -> String {
     let name = &view.name;
     let ready = view.groups.iter().map(|group| group.ready).fold(0, u32::saturating_add);
     let mut text = format!("Cluster {name} is ready: {}\n", workers(ready, ""));
@@ -291,16 +306,16 @@ fn summary(view: &ClusterView, state: Dashboard) -> String {
         Some(link) => row("dashboard", link),
         None => row("dashboard", "none: its software has no bokeh"),
     }
-    row("connect", &connect(view));
-    row("delete", &format!("crewcall delete {name}"));
+    row("connect", &connect(view, way));
+    row("delete", &format!("crewcall{way} delete {name}"));
     text
 }
 
 /// How a client connects: with the caller's own Python, if that is the cluster's, or the cluster's is elsewhere.
-fn connect(view: &ClusterView) -> String {
+fn connect(view: &ClusterView, way: &str) -> String {
     let name = &view.name;
     if view.provider != ProviderKind::Local || view.holds(ConditionKind::EnvironmentMatched) {
-        format!("eval \"$(crewcall env {name})\"     # then Client() in Python")
+        format!("eval \"$(crewcall{way} env {name})\"     # then Client() in Python")
     } else {
         format!("crewcall run {name} -- python     # the cluster's own, then Client()")
     }
@@ -317,14 +332,14 @@ mod tests {
         view.endpoint = Some("tls://127.0.0.1:40123".to_owned());
         view.dashboard = Some("http://127.0.0.1:41234/status".to_owned());
         assert_eq!(
-            summary(&view, Dashboard::Starts),
+            summary(&view, Dashboard::Starts, ""),
             "Cluster demo is ready: 4 workers\n\
              endpoint   tls://127.0.0.1:40123\n\
              dashboard  http://127.0.0.1:41234/status     # in a moment\n\
              connect    crewcall run demo -- python     # the cluster's own, then Client()\n\
              delete     crewcall delete demo\n"
         );
-        let answering = summary(&view, Dashboard::Answers);
+        let answering = summary(&view, Dashboard::Answers, "");
         assert!(answering.contains("dashboard  http://127.0.0.1:41234/status\n"), "{answering}");
     }
 }

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 
 use super::create::{Asked, Heard, ask, finish};
 use crate::{
-    api::{ApiClient, ErrorCode, WatchMessage},
+    api::{Clusters, ErrorCode, WatchMessage},
     cli::{
         CliError,
         args::CreateArguments,
@@ -88,19 +88,15 @@ async fn delete(session: &Session, key: &ClusterKey) -> Result<(), CliError> {
         Err(error) => Err(error),
     };
     match deleted {
-        Err(error) if error.code != ErrorCode::NotFound => Err(explain(&client, &key.name, error).await),
+        Err(error) if error.code != ErrorCode::NotFound => Err(explain(&*client, &key.name, error).await),
         _ => Ok(()),
     }
 }
 
 async fn until_gone(session: &Session, key: &ClusterKey) {
     loop {
-        let connected = match session.locations() {
-            Ok(locations) => ApiClient::connect(&locations).await,
-            Err(_) => Ok(None),
-        };
-        if let Ok(Some(client)) = connected
-            && is_gone(&client, key).await
+        if let Ok(Some(client)) = session.existing().await
+            && is_gone(&*client, key).await
         {
             return;
         }
@@ -109,7 +105,7 @@ async fn until_gone(session: &Session, key: &ClusterKey) {
 }
 
 /// Follows the cluster until it is gone; `false` when the controller went away before.
-async fn is_gone(client: &ApiClient, key: &ClusterKey) -> bool {
+async fn is_gone(client: &dyn Clusters, key: &ClusterKey) -> bool {
     let mut messages = client.watch(&key.name);
     while let Some(message) = messages.next().await {
         match message {

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs the verb. The link is printed where no browser can be opened.
 pub async fn dashboard(session: &Session, arguments: DashboardArguments) -> Result<(), CliError> {
-    let (_, view) = session.cluster(&arguments.name).await?;
+    let view = session.reached(&arguments.name).await?;
     let Some(link) = &view.dashboard else {
         return Err(CliError::Refused {
             message: format!("cluster {} has no dashboard: it is {}", view.name, view.phase),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    api::{ApiClient, ErrorCode},
+    api::{Answering, Clusters, ErrorCode},
     cli::{
         CliError,
         args::{DeleteArguments, ReportFormat},
@@ -23,11 +23,11 @@ use crate::{
 /// Runs the verb. What cannot be deleted does not keep the others.
 pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(), CliError> {
     let printer = &session.printer;
-    session.locations()?;
     let mut place = session.place();
     let named = match &arguments.file {
         Some(file) => {
             let metadata = document::read(file, &caller::working_directory()?, printer)?.cluster.metadata;
+            session.settle(&metadata)?;
             place.namespace = metadata.namespace.or(place.namespace);
             vec![metadata.name]
         }
@@ -39,9 +39,9 @@ pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(),
     };
     let mut failures = Vec::new();
     let chosen = if arguments.all {
-        all(session, &client, &mut failures).await?
+        all(session, &*client, &mut failures).await?
     } else {
-        meant(&client, &place, unique(named), &mut failures).await
+        meant(&*client, &place, unique(named), &mut failures).await
     };
     let mut progress = printer.progress(super::create::reader(arguments.output));
     let mut ending = Vec::new();
@@ -49,7 +49,7 @@ pub async fn delete(session: &Session, arguments: DeleteArguments) -> Result<(),
         match client.delete(&name).await {
             Ok(view) => ending.push(view),
             Err(error) if error.code == ErrorCode::NotFound && arguments.ignore_not_found => {}
-            Err(error) => failures.push(explain(&client, &name, error).await),
+            Err(error) => failures.push(explain(&*client, &name, error).await),
         }
     }
     let deadline = Instant::now() + Span::duration(arguments.timeout);
@@ -71,12 +71,12 @@ fn unique(names: Vec<ClusterName>) -> Vec<ClusterName> {
 
 /// Those of the named clusters that are where the command line says; the others are of somebody else's namespace.
 async fn meant(
-    client: &ApiClient,
+    client: &dyn Clusters,
     place: &Place,
     named: Vec<ClusterName>,
     failures: &mut Vec<CliError>,
 ) -> Vec<ClusterName> {
-    if *place == Place::default() {
+    if *place == Place::default() || !client.is_of_this_machine() {
         return named;
     }
     let mut meant = Vec::new();
@@ -122,7 +122,7 @@ fn conclude(mut failures: Vec<CliError>) -> Result<(), CliError> {
 /// The clusters that can be deleted from here. Others are spoken of.
 async fn all(
     session: &Session,
-    client: &ApiClient,
+    client: &dyn Clusters,
     failures: &mut Vec<CliError>,
 ) -> Result<Vec<ClusterName>, CliError> {
     let mut names = Vec::new();
@@ -148,7 +148,7 @@ async fn all(
 /// Waits until a cluster is gone, if that is wanted, and says so.
 async fn end(
     session: &Session,
-    client: &ApiClient,
+    client: &Answering,
     view: &ClusterView,
     arguments: &DeleteArguments,
     deadline: Instant,

@@ -26,7 +26,7 @@ pub async fn describe(session: &Session, arguments: NameArguments) -> Result<(),
     let (client, view) = session.cluster(&arguments.name).await?;
     let events = match client.events(&arguments.name, EVENTS).await {
         Ok(events) => events,
-        Err(error) => return Err(explain(&client, &arguments.name, error).await),
+        Err(error) => return Err(explain(&*client, &arguments.name, error).await),
     };
     let printer = &session.printer;
     printer.result(&text(&view, &events, SystemClock.now(), printer.result_color()))
@@ -57,7 +57,8 @@ fn indented(lines: &str) -> String {
 }
 
 fn overview(view: &ClusterView, now: Timestamp) -> String {
-    let idle = view.idle_since.map_or_else(|| "no".to_owned(), |since| format!("for {}", age(since, now)));
+    let unknown = || if view.clients.is_some() { "no" } else { "unknown" }.to_owned();
+    let idle = view.idle_since.map_or_else(unknown, |since| format!("for {}", age(since, now)));
     let pairs = [
         ("Name", view.name.to_string()),
         ("Uid", view.uid.to_string()),
@@ -158,7 +159,13 @@ fn software(view: &ClusterView) -> Option<String> {
 }
 
 fn files(view: &ClusterView) -> String {
-    let mut text = format!("  working directory  {}\n", view.context.working_directory.display());
+    let mut text = match &view.context.kubernetes {
+        // An operator has no directory of its caller's.
+        Some(place) if view.context.custom_resource.is_some() => {
+            format!("  namespace          {}\n", place.namespace)
+        }
+        _ => format!("  working directory  {}\n", view.context.working_directory.display()),
+    };
     if let Some(files) = &view.client {
         for (what, path) in [("authority", &files.ca), ("certificate", &files.cert), ("key", &files.key)] {
             let _ = writeln!(text, "  {what:<17}  {}", path.display());

@@ -3,7 +3,7 @@
 use owo_colors::Style;
 
 use crate::{
-    api::ApiClient,
+    api::{ApiClient, Clusters as _},
     cli::{
         CliError, Exit,
         args::DoctorArguments,

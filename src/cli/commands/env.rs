@@ -26,7 +26,7 @@ pub(super) async fn connecting(
     session: &Session,
     name: &ClusterName,
 ) -> Result<(ClusterView, Variables), CliError> {
-    let (_, view) = session.cluster(name).await?;
+    let view = session.reached(name).await?;
     let variables = shell::variables(&view).ok_or_else(|| no_endpoint(&view))?;
     Ok((view, variables))
 }

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 
 use crate::{
-    api::{ApiClient, WatchMessage},
+    api::{Clusters, WatchMessage},
     cli::{
         CliError,
         args::EventsArguments,
@@ -38,11 +38,11 @@ async fn of_existing(session: &Session, arguments: &EventsArguments) -> Result<(
     // Listening begins first, so that nothing falls between the two; what is in both is shown once.
     let mut news = client.watch(name);
     if arguments.follow {
-        first(&client, name, &mut news).await?;
+        first(&*client, name, &mut news).await?;
     }
     let history = match client.events(name, arguments.tail).await {
         Ok(history) => history,
-        Err(error) => return Err(explain(&client, name, error).await),
+        Err(error) => return Err(explain(&*client, name, error).await),
     };
     history.iter().try_for_each(|event| shown.print(event))?;
     if !arguments.follow {
@@ -57,7 +57,7 @@ async fn of_existing(session: &Session, arguments: &EventsArguments) -> Result<(
             Ok(WatchMessage::Event(event)) => shown.print(&event)?,
             Ok(WatchMessage::Cluster(_)) => {}
             Ok(WatchMessage::Gone) => return Ok(()),
-            Err(error) => return Err(explain(&client, name, error).await),
+            Err(error) => return Err(explain(&*client, name, error).await),
         }
     }
     Ok(())
@@ -65,7 +65,7 @@ async fn of_existing(session: &Session, arguments: &EventsArguments) -> Result<(
 
 /// Waits until the watch is known to be on.
 async fn first(
-    client: &ApiClient,
+    client: &dyn Clusters,
     name: &ClusterName,
     news: &mut (impl futures_util::Stream<Item = Result<WatchMessage, crate::api::ApiError>> + Unpin),
 ) -> Result<(), CliError> {

@@ -22,7 +22,7 @@ pub async fn logs(session: &Session, arguments: LogsArguments) -> Result<(), Cli
     let client = session.controller_of(cluster).await?;
     let nodes = match client.logged_nodes(cluster).await {
         Ok(nodes) => nodes,
-        Err(error) => return Err(explain(&client, cluster, error).await),
+        Err(error) => return Err(explain(&*client, cluster, error).await),
     };
     let chosen = choose(cluster, arguments.node.as_deref(), &nodes)?;
     let (printer, follow) = (&session.printer, if arguments.follow { Follow::Yes } else { Follow::No });

@@ -12,6 +12,8 @@ mod env;
 mod events;
 #[cfg(all(feature = "kubernetes", target_os = "linux"))]
 mod forwarder;
+#[cfg(feature = "kubernetes")]
+mod gateway;
 mod gc;
 mod get;
 #[cfg(all(feature = "local", target_os = "linux"))]
@@ -36,6 +38,8 @@ pub use env::env;
 pub use events::events;
 #[cfg(all(feature = "kubernetes", target_os = "linux"))]
 pub use forwarder::forwarder;
+#[cfg(feature = "kubernetes")]
+pub use gateway::gateway;
 pub use gc::gc;
 pub use get::get;
 #[cfg(all(feature = "local", target_os = "linux"))]

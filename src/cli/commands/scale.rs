@@ -30,7 +30,7 @@ pub async fn scale(session: &Session, arguments: ScaleArguments) -> Result<(), C
     let client = session.controller_of(name).await?;
     let view = match client.scale(name, &request).await {
         Ok(view) => view,
-        Err(error) => return Err(explain(&client, name, error).await),
+        Err(error) => return Err(explain(&*client, name, error).await),
     };
     let printer = &session.printer;
     let mut progress = printer.progress(super::create::reader(arguments.output));

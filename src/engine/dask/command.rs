@@ -95,6 +95,9 @@ pub fn command(launch: &DaskLaunch, surface: &Surface) -> DaskCommand {
     if let DaskRole::Scheduler(SchedulerArguments { nannies: Nanny::Own, .. }) = &launch.role {
         environment.insert("CREWCALL_NANNIES".to_owned(), "own".to_owned());
     }
+    if let DaskRole::Scheduler(SchedulerArguments { lifetime: Some(lifetime), .. }) = &launch.role {
+        environment.insert("CREWCALL_LIFETIME".to_owned(), lifetime.to_string());
+    }
     let (name, value) = match &launch.role {
         DaskRole::Worker(arguments) => ("CREWCALL_DRAIN_GRACE", arguments.drain_grace.to_string()),
         DaskRole::Scheduler(_) if surface.transport == Transport::Tls => {

@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture};
+use jiff::Timestamp;
 
 use super::{
     launch,
@@ -15,7 +16,7 @@ use super::{
     tls::TlsSettings,
 };
 use crate::{
-    engine::{Endpoint, Engine, EngineError, EngineErrorKind, Launch, Ranking, StatusQuestion},
+    engine::{Belts, Endpoint, Engine, EngineError, EngineErrorKind, Launch, Ranking, StatusQuestion},
     model::{EngineStatus, NodeId, NodeName, SoftwareVersions},
     spec::{ComputeCluster, GroupName},
 };
@@ -118,6 +119,13 @@ impl Engine for DaskEngine {
         self.ask(scheduler, |client| retire(client, names.clone(), bound).boxed()).await
     }
 
+    async fn set_belts(&self, scheduler: &Endpoint, belts: Belts, now: Timestamp) -> Result<(), EngineError> {
+        // Not the moment: the clocks of two machines may differ.
+        let left = |end| Duration::try_from(now.duration_until(end)).unwrap_or_default();
+        let lifetime = belts.ends_at.map(left);
+        self.ask(scheduler, |client| set_belts(client, belts.idle, lifetime).boxed()).await
+    }
+
     async fn versions(&self, scheduler: &Endpoint) -> Result<SoftwareVersions, EngineError> {
         let found = self.ask(scheduler, |client| client.versions().boxed()).await?;
         let mut versions = found.packages;
@@ -134,6 +142,17 @@ async fn status(
 ) -> Result<EngineStatus, RpcError> {
     match client.status(question).await {
         Err(RpcError::UnknownOp { .. }) => client.status_from_stock_operations(question.ranking).await,
+        answer => answer,
+    }
+}
+
+async fn set_belts(
+    client: &mut SchedulerClient,
+    idle: Option<Duration>,
+    lifetime: Option<Duration>,
+) -> Result<(), RpcError> {
+    match client.set_belts(idle, lifetime).await {
+        Err(RpcError::UnknownOp { .. }) => Ok(()),
         answer => answer,
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    engine::belts,
     model::NodeId,
     spec::{ComputeCluster, EngineSpec, GroupName},
 };
@@ -40,6 +41,8 @@ pub enum DaskRole {
 pub struct SchedulerArguments {
     /// Seconds without work after which it ends by itself: the belt when no controller lives.
     pub idle_timeout: Option<f64>,
+    /// Seconds after which it ends by itself, whatever it does: the same belt.
+    pub lifetime: Option<f64>,
     /// Modules or files to load first.
     pub preload: Vec<String>,
     /// Who the nannies of the workers are: [`Nanny::Own`] where any of them has its own.
@@ -80,10 +83,6 @@ pub enum Nanny {
     Own,
 }
 
-/// The belt is looser than the controller's own idle timeout, so that the controller, which
-/// announces the end, comes first.
-const IDLE_BELT_FACTOR: f64 = 1.25;
-
 /// What to run as the scheduler.
 pub fn scheduler(cluster: &ComputeCluster) -> DaskLaunch {
     let spec = &cluster.spec;
@@ -93,7 +92,8 @@ pub fn scheduler(cluster: &ComputeCluster) -> DaskLaunch {
         secret_environment: spec.secret_env.clone(),
         config: dask.config.clone(),
         role: DaskRole::Scheduler(SchedulerArguments {
-            idle_timeout: spec.idle_timeout().map(|limit| limit.as_secs_f64() * IDLE_BELT_FACTOR),
+            idle_timeout: belts::idle(spec).map(|limit| limit.as_secs_f64()),
+            lifetime: belts::lifetime(spec).map(|limit| limit.as_secs_f64()),
             preload: dask.scheduler_preload.clone(),
             nannies: if spec.groups().any(|(_, group)| group.nanny) { Nanny::Own } else { Nanny::Posed },
         }),

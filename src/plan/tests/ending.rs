@@ -251,3 +251,18 @@ fn that_somebody_looks_is_noted_now_and_then_only() {
     story.after(1).plan();
     assert_eq!(story.record.progress.ledger.idle_from, Some(story.now));
 }
+
+#[test]
+fn certificates_that_end_before_their_cluster_are_told_of_two_weeks_ahead() {
+    let day = 24 * 3600;
+    let mut story = Story::running(1);
+    let end = story.now + Duration::from_secs(100 * day);
+    story.facts.certificates_until = Some(end);
+    story.after(85 * day).plan();
+    assert_snapshot!(story.condition(ConditionKind::Encrypted), @"yes, MutualTls: every connection is mutually authenticated");
+    story.after(2 * day).plan();
+    assert_snapshot!(story.condition(ConditionKind::Encrypted), @"yes, CertificatesEnd: the cluster's certificates end at 1970-04-11T00:00:00Z, after which nobody can connect: create it anew before");
+    story.spec().max_lifetime = after_minutes(99 * day / 60);
+    story.plan();
+    assert_snapshot!(story.condition(ConditionKind::Encrypted), @"yes, MutualTls: every connection is mutually authenticated");
+}

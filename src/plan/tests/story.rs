@@ -82,6 +82,7 @@ pub(super) fn facts() -> Facts {
         surroundings: Surroundings::AtHand,
         obstruction: None,
         environment: EnvironmentMatch::Matched,
+        certificates_until: None,
         idle_period: Duration::from_secs(30),
         launching: None,
     }

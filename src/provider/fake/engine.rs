@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     engine::{
-        Endpoint, Engine, EngineError, EngineErrorKind, Launch, Ranking, StatusQuestion, dask::DaskEngine,
+        Belts, Endpoint, Engine, EngineError, EngineErrorKind, Launch, Ranking, StatusQuestion,
+        dask::DaskEngine,
     },
     model::{ClusterUid, EngineStatus, NodeId, NodeName, SoftwareVersions, WorkerState, WorkerStatus},
     spec::{ComputeCluster, GroupName},
@@ -171,6 +172,16 @@ impl Engine for FakeEngine {
         };
         self.world.tell();
         Ok(retired)
+    }
+
+    async fn set_belts(
+        &self,
+        scheduler: &Endpoint,
+        _belts: Belts,
+        _now: Timestamp,
+    ) -> Result<(), EngineError> {
+        self.travel().await;
+        Self::place(&self.world.advanced(), scheduler).map(drop)
     }
 
     async fn versions(&self, scheduler: &Endpoint) -> Result<SoftwareVersions, EngineError> {

@@ -50,6 +50,10 @@ pub enum Resource {
     Services,
     /// Who may connect to whom.
     NetworkPolicies,
+    /// What the operator makes clusters of.
+    ComputeClusters,
+    /// What happened to them.
+    Events,
 }
 
 impl Resource {
@@ -67,6 +71,8 @@ impl Resource {
             Self::Secrets => "secrets",
             Self::Services => "services",
             Self::NetworkPolicies => "networkpolicies",
+            Self::ComputeClusters => "computeclusters",
+            Self::Events => "events",
         }
     }
 
@@ -74,17 +80,21 @@ impl Resource {
     pub fn group(self) -> &'static str {
         match self {
             Self::NetworkPolicies => "networking.k8s.io",
+            Self::ComputeClusters => "crewcall.dev",
+            Self::Events => "events.k8s.io",
             _ => "",
         }
     }
 
-    fn path(self, namespace: &str) -> String {
+    pub(super) fn path(self, namespace: &str) -> String {
         let (root, plural) = match self {
-            Self::NetworkPolicies => ("apis/networking.k8s.io", self.as_str()),
-            Self::PodLogs | Self::PodForwards => ("api", "pods"),
-            _ => ("api", self.as_str()),
+            Self::NetworkPolicies => ("apis/networking.k8s.io/v1", self.as_str()),
+            Self::ComputeClusters => ("apis/crewcall.dev/v1alpha1", self.as_str()),
+            Self::Events => ("apis/events.k8s.io/v1", self.as_str()),
+            Self::PodLogs | Self::PodForwards => ("api/v1", "pods"),
+            _ => ("api/v1", self.as_str()),
         };
-        format!("/{root}/v1/namespaces/{namespace}/{plural}")
+        format!("/{root}/namespaces/{namespace}/{plural}")
     }
 }
 
@@ -199,15 +209,19 @@ impl KubernetesClient {
         &self.context
     }
 
-    fn namespace(&self) -> &str {
+    pub(super) fn raw(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn namespace(&self) -> &str {
         self.context.namespace.as_str()
     }
 
-    fn call<'a>(&'a self, verb: Verb, resource: Resource, name: Option<&'a str>) -> Call<'a> {
+    pub(super) fn call<'a>(&'a self, verb: Verb, resource: Resource, name: Option<&'a str>) -> Call<'a> {
         Call { verb, resource, name, namespace: self.namespace() }
     }
 
-    async fn bounded<T>(
+    pub(super) async fn bounded<T>(
         &self,
         call: Call<'_>,
         made: impl Future<Output = kube::Result<T>>,
@@ -227,7 +241,7 @@ impl KubernetesClient {
         }
     }
 
-    async fn request<T: DeserializeOwned>(
+    pub(super) async fn request<T: DeserializeOwned>(
         &self,
         call: Call<'_>,
         request: Result<hyper::http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -256,7 +270,7 @@ impl KubernetesClient {
         self.post(resource, object, "").await
     }
 
-    async fn post<T: DeserializeOwned>(
+    pub(super) async fn post<T: DeserializeOwned>(
         &self,
         resource: Resource,
         object: &Value,
@@ -447,7 +461,8 @@ fn whole_seconds(span: Duration) -> u32 {
     u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
 }
 
-fn absent_is_none<T>(found: Result<T, ProviderError>) -> Result<Option<T>, ProviderError> {
+/// What is not there is no error.
+pub(super) fn absent_is_none<T>(found: Result<T, ProviderError>) -> Result<Option<T>, ProviderError> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind == ErrorKind::NotFound => Ok(None),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::http::Method;
 use kube::{Client, Config, client::ClientBuilder};
 use tokio::{
@@ -131,7 +132,14 @@ impl Connection {
 async fn settings(context: &KubernetesContext) -> Result<Config, ProviderError> {
     let mut config = configuration(context).await?;
     config.connect_timeout = Some(CONNECT);
+    introduce(&mut config);
     Ok(config)
+}
+
+/// Has every request say who asks, for the audit log of the API server.
+pub fn introduce(config: &mut Config) {
+    let version = HeaderValue::from_static(concat!("crewcall/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, version));
 }
 
 fn unusable(context: &KubernetesContext, cause: &dyn std::error::Error) -> ProviderError {

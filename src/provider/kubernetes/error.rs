@@ -2,11 +2,18 @@
 
 use kube::core::Status;
 
-use super::{client::Call, credentials};
+use super::{
+    client::{Call, Resource},
+    credentials,
+};
 use crate::{
     model::{ErrorKind, KubernetesContext, Residue},
     provider::ProviderError,
 };
+
+/// How the operator comes to a Kubernetes.
+const INSTALL: &str = "whoever administers it installs the operator with `helm upgrade --install crewcall-crds \
+    charts/crewcall-crds` and then `charts/crewcall`; without one, name the context without `kube:`";
 
 /// What came of a call that failed.
 pub fn failure(error: kube::Error, call: Call<'_>, context: &KubernetesContext) -> ProviderError {
@@ -118,6 +125,12 @@ fn refused(status: &Status, call: Call<'_>, context: &KubernetesContext) -> Prov
         404 if message.contains("namespaces") => {
             say(ErrorKind::NotFound, format!("cannot {call}: there is no namespace {namespace}"))
                 .with_hint(format!("`kubectl create namespace {namespace}` makes it"))
+        }
+        // The answer to what is not there names it.
+        404 if call.resource == Resource::ComputeClusters && !message.contains("computeclusters") => {
+            let message =
+                format!("{} does not know ComputeClusters: the operator is not installed", whom(context));
+            say(ErrorKind::Invalid, message).with_hint(INSTALL)
         }
         404 => say(ErrorKind::NotFound, plain()),
         409 => say(ErrorKind::Conflict, plain()),

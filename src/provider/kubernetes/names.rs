@@ -55,6 +55,12 @@ pub fn environment_secret(cluster: &ClusterName) -> String {
     format!("{cluster}-environment")
 }
 
+/// The Secret with what clients show, of a cluster that an operator looks after; the Role that lets read it has the
+/// same name.
+pub fn client_secret(cluster: &ClusterName) -> String {
+    format!("{cluster}-client")
+}
+
 /// Where workers find the scheduler: `HOST:PORT`.
 pub fn scheduler_host(cluster: &ClusterName, namespace: &Namespace) -> String {
     format!("{}.{namespace}.svc:{COMM_PORT}", service(cluster))

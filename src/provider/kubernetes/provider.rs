@@ -14,7 +14,6 @@ use super::{
     connection::Connection,
     error::whom,
     family::Now,
-    installation::installation,
     logs::{self, KeptLogs},
     managed::managed,
     names,
@@ -33,6 +32,7 @@ use crate::{
     provider::{
         AnchorRequest, Caller, Capabilities, Follow, LogRequest, LogStream, Managed, NodeFailure,
         NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop, Surrounding,
+        installation::installation,
     },
     spec::{ClusterName, ComputeCluster},
 };

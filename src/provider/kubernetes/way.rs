@@ -45,6 +45,15 @@ pub(super) fn scheme(address: &str) -> &str {
     address.split_once("://").map_or("tls", |(scheme, _)| scheme)
 }
 
+/// The way through a forwarder to a scheduler of that address.
+#[cfg(target_os = "linux")]
+pub fn through(address: &str, ports: super::forwarder::Ports) -> Way {
+    Way {
+        reach: format!("{}://127.0.0.1:{}", scheme(address), ports.comm),
+        dashboard: Some(format!("http://127.0.0.1:{}/status", ports.dashboard)),
+    }
+}
+
 /// The files of the client's identity in a cluster: authority, certificate, key.
 pub type TlsPathsOf = Arc<dyn Fn(&ClusterKey) -> Option<[PathBuf; 3]> + Send + Sync>;
 
@@ -137,10 +146,7 @@ impl Forwarding {
             dashboard,
         };
         let ports = self.forwarders.ensure(&request, &self.environment, lent).await?;
-        Ok(Way {
-            reach: format!("{}://127.0.0.1:{}", scheme(address), ports.comm),
-            dashboard: Some(format!("http://127.0.0.1:{}/status", ports.dashboard)),
-        })
+        Ok(through(address, ports))
     }
 
     /// What the cluster's forwarder has to say.

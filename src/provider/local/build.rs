@@ -52,6 +52,9 @@ fn scheduler(request: &NodeRequest, arguments: &SchedulerArguments) -> Map<Strin
     if arguments.nannies == Nanny::Own {
         object.insert("nannies".to_owned(), json!(true));
     }
+    if let Some(lifetime) = arguments.lifetime {
+        object.insert("lifetime".to_owned(), json!(lifetime));
+    }
     object
 }
 

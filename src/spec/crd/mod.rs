@@ -9,6 +9,7 @@
 //! reads the object back, with [`document_of`].
 
 mod definition;
+mod machines;
 mod object;
 mod rules;
 mod status;

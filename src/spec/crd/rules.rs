@@ -16,7 +16,7 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    fn new(expression: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(expression: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             expression: expression.into(),
             message: message.into(),
@@ -26,7 +26,7 @@ impl Rule {
     }
 
     /// The message is shown at this field; it must be one that the schema has.
-    fn at(mut self, field: &'static str) -> Self {
+    pub(super) fn at(mut self, field: &'static str) -> Self {
         self.field = Some(field);
         self
     }
@@ -60,6 +60,9 @@ pub(super) fn of(name: &str) -> Vec<Rule> {
         ],
         "NetworkPeer" => peer(),
         "IpBlock" => block(),
+        "Ec2Spec" => super::machines::settings(),
+        "MachineTemplate" => super::machines::template(),
+        "DiskSpec" => super::machines::disk(),
         "Toleration" => toleration(),
         "PodTemplate" => pods(),
         "PodResources" => pod_resources(),
@@ -217,18 +220,19 @@ fn fixed() -> Vec<Rule> {
         let both = "!has(self.provider.kubernetes) || !has(oldSelf.provider.kubernetes)";
         format!("{both} || ({})", same(&format!("self.provider.kubernetes.{field}")))
     };
-    vec![
+    let ec2 = |field: &'static str| {
+        let both = "!has(self.provider.ec2) || !has(oldSelf.provider.ec2)";
+        let name = field.rsplit('.').next().unwrap_or_default();
+        let kept = format!("{both} || ({})", same(&format!("self{field}")));
+        rule(&format!("`{name}`"), &kept, field)
+    };
+    let mut all = vec![
         rule(
             "the provider",
             "has(self.provider.local) == has(oldSelf.provider.local) \
              && has(self.provider.kubernetes) == has(oldSelf.provider.kubernetes) \
              && has(self.provider.ec2) == has(oldSelf.provider.ec2)",
             ".provider",
-        ),
-        rule(
-            "the region",
-            "!has(self.provider.ec2) || !has(oldSelf.provider.ec2) || self.provider.ec2 == oldSelf.provider.ec2",
-            ".provider.ec2",
         ),
         rule("`endpoint`", &kubernetes("endpoint"), ".provider.kubernetes.endpoint"),
         rule(
@@ -241,11 +245,34 @@ fn fixed() -> Vec<Rule> {
         rule("`environment`", &same("self.environment"), ".environment"),
         rule("`tls`", &same("self.tls"), ".tls"),
         rule("`scheduler`", &same("self.scheduler"), ".scheduler"),
-    ]
+    ];
+    all.extend(
+        [
+            ".provider.ec2.region",
+            ".provider.ec2.zones",
+            ".provider.ec2.subnets",
+            ".provider.ec2.addresses",
+            ".provider.ec2.instanceProfiles",
+            ".provider.ec2.taskCredentials",
+            ".provider.ec2.keyName",
+            ".provider.ec2.tags",
+        ]
+        .map(ec2),
+    );
+    all
 }
 
 fn spec() -> Vec<Rule> {
-    let no_pods = |role: &str| format!("!has({role}.kubernetes)");
+    let without = |key: &str| {
+        let no = |role: &str| format!("!has({role}.{key})");
+        format!(
+            "has(self.provider.{key}) || ({} && {} && (!has(self.workerGroups) || \
+             self.workerGroups.all(name, {})))",
+            no("self.scheduler"),
+            no("self.workers"),
+            no("self.workerGroups[name]")
+        )
+    };
     let open = "(!has(self.workers.replicas) && !has(self.workers.max)) \
                 || (has(self.workerGroups) && self.workerGroups.exists(name, \
                 !has(self.workerGroups[name].replicas) && !has(self.workerGroups[name].max)))";
@@ -275,15 +302,18 @@ fn spec() -> Vec<Rule> {
         )
         .at(".environment.image"),
         Rule::new(
-            format!(
-                "has(self.provider.kubernetes) || ({} && {} && (!has(self.workerGroups) || \
-                 self.workerGroups.all(name, {})))",
-                no_pods("self.scheduler"),
-                no_pods("self.workers"),
-                no_pods("self.workerGroups[name]")
-            ),
+            without("kubernetes"),
             "the provider has no pods to be shaped; remove `kubernetes` from the scheduler and from all groups",
         ),
+        Rule::new(
+            without("ec2"),
+            "the provider has no machines to be chosen; remove `ec2` from the scheduler and from all groups",
+        ),
+        Rule::new(
+            "!has(self.provider.ec2) || self.tls",
+            "the scheduler of a cluster on EC2 has an open port, which only TLS guards; remove `tls: false`",
+        )
+        .at(".tls"),
         env_or_secret(),
         Rule::new(
             format!(

@@ -7,7 +7,7 @@ use super::{
     shapes,
 };
 use crate::spec::{
-    ApiVersion, ClusterName, ClusterSpec, ComputeCluster, Cpu, DaskSpec, Diagnostic, Ec2Spec, EngineSpec,
+    ApiVersion, ClusterName, ClusterSpec, ComputeCluster, Cpu, DaskSpec, Diagnostic, EngineSpec,
     EnvironmentSpec, FieldPath, GroupName, Kind, LocalSpec, Memory, Metadata, NameError, ProviderSpec,
     SchedulerSpec, WaitFor, WorkerGroupSpec,
     diagnostic::Source,
@@ -133,8 +133,8 @@ impl Reader {
                 Some(ProviderSpec::Kubernetes(Box::new(kubernetes)))
             }
             "ec2" => {
-                let fields = self.fields(&inner, &shapes::EC2)?;
-                Some(ProviderSpec::Ec2(Ec2Spec { region: self.optional(&fields, "region", Self::text) }))
+                let ec2 = self.ec2(&inner)?;
+                Some(ProviderSpec::Ec2(Box::new(ec2)))
             }
             _ => {
                 self.fields(&inner, &shapes::LOCAL)?;
@@ -193,6 +193,7 @@ impl Reader {
                 .optional(&fields, "kubernetes", Self::pod_template)
                 .map(Box::new)
                 .unwrap_or_default(),
+            ec2: self.optional(&fields, "ec2", Self::machine_template).unwrap_or_default(),
         })
     }
 
@@ -215,6 +216,7 @@ impl Reader {
                 .optional(&fields, "kubernetes", Self::pod_template)
                 .map(Box::new)
                 .unwrap_or_default(),
+            ec2: self.optional(&fields, "ec2", Self::machine_template).unwrap_or_default(),
         })
     }
 
@@ -250,7 +252,7 @@ impl Reader {
         self.quantity(field, "a number of processors such as `2`")
     }
 
-    fn memory(&mut self, field: &Field<'_>) -> Option<Memory> {
+    pub(super) fn memory(&mut self, field: &Field<'_>) -> Option<Memory> {
         self.quantity(field, "an amount of memory such as `2GiB`")
     }
 

@@ -79,6 +79,13 @@ impl Reader {
         self.give_up(field)
     }
 
+    /// Reports that the key of an entry that was read is wrong, and gives the entry up.
+    pub(super) fn refuse_key(&mut self, path: &FieldPath, message: String, help: impl Into<String>) {
+        let place = self.places.get(path).map(|place| place.key.clone()).unwrap_or_default();
+        self.report(Diagnostic::error(&self.source, message).at(place, "").help(help));
+        self.failed.insert(path.clone());
+    }
+
     /// Says no more about a field that was reported already.
     pub(super) fn give_up<T>(&mut self, field: &Field<'_>) -> Option<T> {
         self.failed.insert(field.path.clone());

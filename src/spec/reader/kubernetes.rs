@@ -24,8 +24,8 @@ impl Reader {
         })
     }
 
-    /// One of a few words, by Kubernetes' own spelling.
-    fn word<T: Copy>(&mut self, field: &Field<'_>, words: &[(&'static str, T)]) -> Option<T> {
+    /// One of a few words, in the spelling that the document has.
+    pub(super) fn word<T: Copy>(&mut self, field: &Field<'_>, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.text(field)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*value);

@@ -1,6 +1,7 @@
 //! The tree read as a document: every mistake in keys, types and units is collected.
 
 mod document;
+mod ec2;
 mod fields;
 mod kubernetes;
 mod shapes;

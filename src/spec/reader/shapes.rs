@@ -81,11 +81,39 @@ shape!(
 shape!(TOLERATION, "Toleration", "a toleration", ["key", "operator", "value", "effect", "tolerationSeconds"]);
 shape!(PULL_SECRET, "PullSecret", "`imagePullSecrets`", ["name"]);
 shape!(POD_RESOURCES, "PodResources", "`resources` of a pod", ["requests", "limits"]);
-shape!(EC2, "Ec2Spec", "`spec.provider.ec2`", ["region"]);
+shape!(
+    EC2,
+    "Ec2Spec",
+    "`spec.provider.ec2`",
+    [
+        "region",
+        "zones",
+        "subnets",
+        "addresses",
+        "clientCidrs",
+        "instanceProfiles",
+        "taskCredentials",
+        "keyName",
+        "tags",
+        "capacityRetry",
+        "prices",
+        "maxCost",
+        "maxHourlyCost",
+        "machines"
+    ]
+);
+shape!(INSTANCE_PROFILES, "InstanceProfiles", "`instanceProfiles`", ["scheduler", "workers"]);
+shape!(
+    MACHINE,
+    "MachineTemplate",
+    "a machine template (`spec.provider.ec2.machines`, or `ec2` of scheduler and workers)",
+    ["instanceTypes", "architecture", "gpus", "ami", "disk", "purchase", "placementGroup"]
+);
+shape!(DISK, "DiskSpec", "`disk` of a machine", ["size", "type", "iops", "throughput"]);
 shape!(ENGINE, "EngineSpec", "`spec.engine`", ["dask"]);
 shape!(DASK, "DaskSpec", "`spec.engine.dask`", ["config", "workerPreload", "schedulerPreload"]);
 shape!(ENVIRONMENT, "EnvironmentSpec", "`spec.environment`", ["packages", "interpreter", "image"]);
-shape!(SCHEDULER, "SchedulerSpec", "`spec.scheduler`", ["cpu", "memory", "env", "kubernetes"]);
+shape!(SCHEDULER, "SchedulerSpec", "`spec.scheduler`", ["cpu", "memory", "env", "kubernetes", "ec2"]);
 shape!(
     GROUP,
     "WorkerGroupSpec",
@@ -101,13 +129,14 @@ shape!(
         "nanny",
         "env",
         "secretEnv",
-        "kubernetes"
+        "kubernetes",
+        "ec2"
     ]
 );
 shape!(WAIT_FOR, "WaitFor", "`spec.waitFor`", ["workers", "timeout"]);
 
 /// All of them, in the order in which a reader meets them and a misplaced key's home is looked for.
-pub(in crate::spec) const ALL: [&Shape; 21] = [
+pub(in crate::spec) const ALL: [&Shape; 24] = [
     &CLUSTER,
     &METADATA,
     &SPEC,
@@ -115,6 +144,9 @@ pub(in crate::spec) const ALL: [&Shape; 21] = [
     &SCHEDULER,
     &PROVIDER,
     &EC2,
+    &MACHINE,
+    &DISK,
+    &INSTANCE_PROFILES,
     &LOCAL,
     &KUBERNETES,
     &POD_TEMPLATE,
@@ -132,7 +164,7 @@ pub(in crate::spec) const ALL: [&Shape; 21] = [
 ];
 
 /// What people who know other tools write, and the key that says it here.
-const OTHER_WORDS: [(&str, &str); 33] = [
+const OTHER_WORDS: [(&str, &str); 45] = [
     ("aws", "ec2"),
     ("k8s", "kubernetes"),
     ("kube", "kubernetes"),
@@ -166,6 +198,18 @@ const OTHER_WORDS: [(&str, &str); 33] = [
     ("podsecuritycontext", "securityContext"),
     ("template", "podSpec"),
     ("servicetype", "endpoint"),
+    ("instancetype", "instanceTypes"),
+    ("vmtypes", "instanceTypes"),
+    ("workervmtypes", "instanceTypes"),
+    ("imageid", "ami"),
+    ("subnetid", "subnets"),
+    ("subnet", "subnets"),
+    ("availabilityzone", "zones"),
+    ("iaminstanceprofile", "instanceProfiles"),
+    ("spot", "purchase"),
+    ("spotpolicy", "purchase"),
+    ("filesystemsize", "disk"),
+    ("volumesize", "size"),
 ];
 
 impl Shape {

@@ -3,7 +3,10 @@
 //! Rules run over the plain types and name fields by path; `load` turns paths into places in the
 //! text, and [`validate`] leaves them as they are.
 
+mod addresses;
+mod ec2;
 mod kubernetes;
+mod machines;
 mod names;
 mod pod_spec;
 mod pods;

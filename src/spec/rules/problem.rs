@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{kubernetes, names, sizes, software};
+use super::{ec2, kubernetes, names, sizes, software};
 use crate::spec::{ComputeCluster, FieldPath, Severity};
 
 /// Which part of a field is meant.
@@ -108,6 +108,7 @@ pub fn problems(cluster: &ComputeCluster) -> Vec<Problem> {
     software::check(cluster, &mut found);
     sizes::check(cluster, &mut found);
     kubernetes::check(cluster, &mut found);
+    ec2::check(cluster, &mut found);
     found
 }
 

@@ -1,9 +1,7 @@
-//! What runs: environment, engine settings, region.
+//! What runs: environment and engine settings.
 
 use super::{Problem, names::at_most};
-use crate::spec::{
-    ComputeCluster, EngineSpec, EnvironmentSpec, FieldPath, ProviderKind, ProviderSpec, limits, text::code,
-};
+use crate::spec::{ComputeCluster, EngineSpec, EnvironmentSpec, FieldPath, ProviderKind, limits, text::code};
 
 pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
     let spec = &cluster.spec;
@@ -34,9 +32,6 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
         for (index, preload) in preloads.iter().enumerate() {
             reference(&path.index(index), preload, limits::PATH, "module or file", found);
         }
-    }
-    if let ProviderSpec::Ec2(ec2) = &spec.provider {
-        ec2.region.iter().for_each(|name| region(name, found));
     }
 }
 
@@ -148,27 +143,4 @@ fn reference(path: &FieldPath, text: &str, most: usize, what: &str, found: &mut 
         return;
     };
     found.push(Problem::error(format!("the {what} {flaw}")).at(path, "").help(help));
-}
-
-fn region(name: &str, found: &mut Vec<Problem>) {
-    let parts: Vec<&str> = name.split('-').collect();
-    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    let fits = match parts.as_slice() {
-        [land, middle @ .., number] => {
-            land.len() == 2
-                && letters(land)
-                && !middle.is_empty()
-                && middle.iter().all(letters)
-                && !number.is_empty()
-                && number.bytes().all(|byte| byte.is_ascii_digit())
-        }
-        _ => false,
-    };
-    if !fits || name.len() > 32 {
-        found.push(
-            Problem::error(format!("{} is no AWS region", code(name)))
-                .at(&FieldPath::of("spec.provider.ec2.region"), "")
-                .help("such as `eu-central-1`; an availability zone has a letter more, and does not go here"),
-        );
-    }
 }

@@ -71,6 +71,24 @@ impl ObjectReader {
     /// # Errors
     /// Why the object can be no cluster here; others are not concerned.
     pub fn read(&self, object: &Value) -> Result<Read, Refusal> {
+        self.read_with(object, |document| self.complete(document))
+    }
+
+    /// The record in an object, for those who do not act on it: what the operator would fill in or refuse is left
+    /// as it is.
+    pub fn look(&self, object: &Value) -> Result<ClusterRecord, Refusal> {
+        let read = self.read_with(object, |document| {
+            say_a_size(document);
+            Ok(())
+        });
+        Ok(read?.record)
+    }
+
+    fn read_with(
+        &self,
+        object: &Value,
+        complete: impl FnOnce(&mut ComputeCluster) -> Result<(), Refusal>,
+    ) -> Result<Read, Refusal> {
         let namespace = namespace_of(object)?;
         let uid = ObjectUid::new(text(object, "/metadata/uid").unwrap_or_default());
         let created_at = moment(object, "/metadata/creationTimestamp").unwrap_or(Timestamp::UNIX_EPOCH);
@@ -85,7 +103,7 @@ impl ObjectReader {
             Some(notes) => notes.settle(&mut document),
             None => Vec::new(),
         };
-        self.complete(&mut document)?;
+        complete(&mut document)?;
         let deleted =
             moment(object, "/metadata/deletionTimestamp").map(|at| Ending { at, reason: EndReason::Deleted });
         let ending = deleted.or_else(|| notes.as_ref()?.ending.clone());
@@ -130,9 +148,7 @@ impl ObjectReader {
             );
             return Err(Refusal::new("ProviderRefused", message));
         }
-        if document.spec.workers.size().is_none() {
-            document.spec.workers.replicas = Some(1);
-        }
+        say_a_size(document);
         let unmatched =
             |reason, message: String| Refusal { condition: "EnvironmentMatched", reason, message };
         if document.spec.environment.is_none() {
@@ -152,6 +168,13 @@ impl ObjectReader {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A new cluster whose size nobody says has one worker.
+fn say_a_size(document: &mut ComputeCluster) {
+    if document.spec.workers.size().is_none() {
+        document.spec.workers.replicas = Some(1);
     }
 }
 

@@ -16,19 +16,6 @@ use crate::{
     store::{SecretName, StoreError},
 };
 
-const ALL: [SecretName; 10] = [
-    SecretName::AuthorityCertificate,
-    SecretName::AuthorityKey,
-    SecretName::ClientCertificate,
-    SecretName::ClientKey,
-    SecretName::SchedulerCertificate,
-    SecretName::SchedulerKey,
-    SecretName::WorkerCertificate,
-    SecretName::WorkerKey,
-    SecretName::ControllerCertificate,
-    SecretName::ControllerKey,
-];
-
 fn key(name: SecretName) -> &'static str {
     match name {
         SecretName::AuthorityCertificate => "ca.crt",
@@ -88,7 +75,7 @@ impl KubernetesStore {
             return Err(taken(place, "secrets", &name));
         }
         let mut data = found.data.unwrap_or_default();
-        let secrets: BTreeMap<SecretName, String> = ALL
+        let secrets: BTreeMap<SecretName, String> = SecretName::ALL
             .into_iter()
             .filter_map(|name| Some((name, String::from_utf8(data.remove(key(name))?.0).ok()?)))
             .collect();

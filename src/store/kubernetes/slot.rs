@@ -44,6 +44,11 @@ pub struct State {
     pub secrets: Option<BTreeMap<SecretName, String>>,
 }
 
+/// The metadata of an object that belongs to the cluster of a custom resource, and goes with it.
+pub fn belonging(object: &Value, name: &str) -> Value {
+    Place::of(object).metadata(name)
+}
+
 impl Place {
     /// That of an object.
     pub fn of(object: &Value) -> Self {

@@ -34,7 +34,7 @@ Commands:
 
   Arguments of a scheduler: ``host`` ("127.0.0.1"), ``port`` (0), ``dashboard`` ("attach" | "none"),
   ``idle_timeout`` (seconds | null), ``preload`` ([str]), ``id`` (str | null), ``nannies`` (bool: there are or
-  will be workers with a Nanny of their own).
+  will be workers with a Nanny of their own), ``lifetime`` (seconds until it ends | null).
 
   Arguments of a worker: ``scheduler`` (address), ``name``, ``threads``, ``memory_limit`` (bytes; 0: none;
   null: Dask's own share of this machine), ``resources``, ``local_directory``, ``preload``, ``death_timeout``
@@ -203,6 +203,7 @@ _SCHEDULER_ARGUMENTS: dict[str, tuple[tuple[type, ...], Any]] = {
     "preload": ((list,), ()),
     "id": ((str, type(None)), None),
     "nannies": ((bool,), False),
+    "lifetime": ((int, float, type(None)), None),
 }
 
 _REQUIRED = object()
@@ -474,7 +475,7 @@ async def _serve_scheduler(launch: Launch, events: Events) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    crewcall_preload.set_up_scheduler(scheduler, nannies=arguments["nannies"])
+    crewcall_preload.set_up_scheduler(scheduler, nannies=arguments["nannies"], lifetime=arguments["lifetime"])
     await scheduler
     port = scheduler.http_server.port if attach else None
     events.send("listening", node=launch.node, address=scheduler.address, dashboard_port=port)
@@ -486,13 +487,7 @@ async def _serve_scheduler(launch: Launch, events: Events) -> int:
     if not finished.done():
         await scheduler.close()
         return 0
-    return EXIT_IDLE if _ended_idle(scheduler) else 0
-
-
-def _ended_idle(scheduler: Any) -> bool:
-    """Return whether a scheduler that closed by itself was idle for its timeout."""
-    limit, since = scheduler.idle_timeout, scheduler.idle_since
-    return bool(limit and since and time.time() > since + limit)
+    return EXIT_IDLE if crewcall_preload.ended_idle(scheduler) else 0
 
 
 async def _attach_dashboard(scheduler: Any, launch: Launch, events: Events) -> None:

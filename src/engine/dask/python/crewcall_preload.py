@@ -31,6 +31,10 @@ most 60); changes within 0.05 s after the answer before are told together. Chang
 left or changed its state; a client came or left; work began or ended; demand changed by its resources or by a
 fifth. The last two are looked at five times a second, and only while somebody waits.
 
+Scheduler: the operation ``crewcall_belts(idle=None, lifetime=None)`` sets when it ends by itself: after so
+many seconds without work, and so many seconds from now, whatever it does. Until then Dask's own idle timeout
+holds, and ``CREWCALL_LIFETIME``, in seconds from its start.
+
 Scheduler: with ``CREWCALL_DASHBOARD_TLS=HOST:PORT`` the dashboard, or without bokeh Dask's plain routes, are
 also served there, to clients and controllers that show a certificate of the scheduler's authority. The plain
 HTTP server is then closed unless it listens on loopback alone. ``CREWCALL_NANNIES=own`` says that workers
@@ -117,7 +121,12 @@ logger = logging.getLogger("distributed.crewcall")
 async def dask_setup(server: Any) -> None:
     """Install what fits `server`, a Scheduler, Worker or Nanny. Called by Dask."""
     if _is_a(server, "Scheduler"):
-        set_up_scheduler(server, nannies=os.environ.get("CREWCALL_NANNIES") == "own")
+        lifetime = os.environ.get("CREWCALL_LIFETIME")
+        set_up_scheduler(
+            server,
+            nannies=os.environ.get("CREWCALL_NANNIES") == "own",
+            lifetime=float(lifetime) if lifetime else None,
+        )
         mark_idle_end(server)
         if os.environ.get("CREWCALL_DASHBOARD_TLS"):
             try:
@@ -130,14 +139,16 @@ async def dask_setup(server: Any) -> None:
         drain_on_sigterm(server)
 
 
-def set_up_scheduler(scheduler: Any, *, nannies: bool) -> None:
+def set_up_scheduler(scheduler: Any, *, nannies: bool, lifetime: float | None = None) -> None:
     """Install what a scheduler has.
 
     Args:
         scheduler: Started or not.
         nannies: Whether there are or will be workers with a Nanny of their own.
+        lifetime: Seconds from now until it ends, unless it is told otherwise; None: it does not.
     """
     install_status(scheduler)
+    install_belts(scheduler, lifetime)
     install_patience()
     if not nannies:
         refuse_plugins_of_nannies(scheduler)
@@ -160,7 +171,50 @@ def leave(code: int) -> None:
         os._exit(code)
 
 
-# --- The end of an idle scheduler ---------------------------------------------------------------------------
+# --- The end of a scheduler that nobody looks after ---------------------------------------------------------
+
+NEVER = 1e9
+"""Seconds; before 2023.3 a scheduler that looks at its idleness cannot stop doing so."""
+
+
+def install_belts(scheduler: Any, lifetime: float | None) -> None:
+    """Give `scheduler` the operation ``crewcall_belts``, once, and an end after `lifetime` seconds."""
+    if "crewcall_belts" not in scheduler.handlers:
+        belts = Belts(scheduler)
+        belts.end_after(lifetime)
+        scheduler.handlers["crewcall_belts"] = belts.set
+
+
+class Belts:
+    """When one scheduler ends by itself: what a controller said last, for the time when none lives."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+        self.end: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Future[Any] | None = None
+
+    async def set(self, idle: float | None = None, lifetime: float | None = None, **_unknown: Any) -> None:
+        """Answer ``crewcall_belts``.
+
+        Args:
+            idle: Seconds without work; None: for ever.
+            lifetime: Seconds from now; None: for ever.
+        """
+        if idle or self.scheduler.idle_timeout:
+            self.scheduler.idle_timeout = idle or NEVER
+        self.end_after(lifetime)
+
+    def end_after(self, lifetime: float | None) -> None:
+        """End the scheduler in `lifetime` seconds and at no other time; None: not at all."""
+        if self.end is not None:
+            self.end.cancel()
+        self.end = None
+        if lifetime is not None:
+            self.end = asyncio.get_running_loop().call_later(max(0.0, lifetime), self._close)
+
+    def _close(self) -> None:
+        logger.warning("the scheduler ends: its cluster's maxLifetime is over, and no controller came")
+        self._closing = asyncio.ensure_future(self.scheduler.close())
 
 
 def mark_idle_end(scheduler: Any) -> None:

@@ -16,6 +16,7 @@ pub const STATUS_PROTOCOL: u64 = 1;
 pub const MAX_WAIT: Duration = Duration::from_mins(1);
 
 const OP: &str = "crewcall_status";
+const BELTS: &str = "crewcall_belts";
 
 /// Whether workers are to be ranked by what their end would cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,22 @@ impl SchedulerClient {
         }
         let wire: WireStatus = self.decode(OP, reply)?;
         wire.status().map_err(|problem| self.odd_reply(OP, problem))
+    }
+}
+
+impl SchedulerClient {
+    /// Sets when the scheduler ends by itself: after so long without work, and so long from now; `None`: never.
+    ///
+    /// [`RpcError::UnknownOp`] comes from a scheduler without Crewcall's preload, or with that of an earlier release.
+    pub async fn set_belts(
+        &mut self,
+        idle: Option<Duration>,
+        lifetime: Option<Duration>,
+    ) -> Result<(), RpcError> {
+        let seconds = |limit: Option<Duration>| limit.map_or(Value::Nil, |limit| limit.as_secs_f64().into());
+        let arguments = vec![("idle", seconds(idle)), ("lifetime", seconds(lifetime))];
+        let within = self.connection.bounds().call;
+        self.connection.call_nullable(BELTS, arguments, within).await.map(drop)
     }
 }
 

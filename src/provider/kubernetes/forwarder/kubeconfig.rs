@@ -11,7 +11,10 @@ use kube::{
 use tower::{BoxError, ServiceExt};
 
 use super::request::ApiTarget;
-use crate::{model::CallerEnvironment, provider::kubernetes::credentials};
+use crate::{
+    model::CallerEnvironment,
+    provider::kubernetes::{connection::introduce, credentials},
+};
 
 /// How long a TCP connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -62,7 +65,7 @@ pub async fn client(target: &ApiTarget, lent: &CallerEnvironment) -> Result<Clie
 
 async fn config(target: &ApiTarget) -> Result<Config, KubeconfigError> {
     let unusable = |cause: String| KubeconfigError::Unusable { context: target.context.clone(), cause };
-    let config = if target.kubeconfig.is_empty() {
+    let mut config = if target.kubeconfig.is_empty() {
         Config::incluster().map_err(|error| unusable(error.to_string()))?
     } else {
         of_files(target).await.map_err(unusable)?
@@ -72,6 +75,7 @@ async fn config(target: &ApiTarget) -> Result<Config, KubeconfigError> {
         let (context, expected) = (target.context.clone(), target.server.clone());
         return Err(KubeconfigError::OtherServer { context, found, expected });
     }
+    introduce(&mut config);
     Ok(config)
 }
 

@@ -152,24 +152,12 @@ async fn a_long_history_is_cut_while_it_grows() {
 
 #[tokio::test]
 async fn every_secret_has_a_file_of_its_own_that_only_its_owner_can_read() {
-    let names = [
-        SecretName::AuthorityCertificate,
-        SecretName::AuthorityKey,
-        SecretName::ClientCertificate,
-        SecretName::ClientKey,
-        SecretName::SchedulerCertificate,
-        SecretName::SchedulerKey,
-        SecretName::WorkerCertificate,
-        SecretName::WorkerKey,
-        SecretName::ControllerCertificate,
-        SecretName::ControllerKey,
-    ];
     let it = fixture();
     let cluster = key("demo", 1);
     it.store.create(&record("demo", 1)).await.unwrap();
     assert_eq!(it.store.secret(&cluster, SecretName::ClientKey).await.unwrap(), None);
     let mut paths = BTreeSet::new();
-    for name in names {
+    for name in SecretName::ALL {
         it.store.put_secret(&cluster, name, "old").await.unwrap();
         it.store.put_secret(&cluster, name, &format!("{name:?}")).await.unwrap();
         let path = it.store.secret_path(&cluster, name).unwrap();
@@ -177,8 +165,8 @@ async fn every_secret_has_a_file_of_its_own_that_only_its_owner_can_read() {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         paths.insert(path);
     }
-    assert_eq!(paths.len(), names.len());
-    for name in names {
+    assert_eq!(paths.len(), SecretName::ALL.len());
+    for name in SecretName::ALL {
         assert_eq!(it.store.secret(&cluster, name).await.unwrap(), Some(format!("{name:?}")));
     }
     it.store.remove(&cluster).await.unwrap();

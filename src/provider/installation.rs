@@ -1,4 +1,4 @@
-//! Which installation this is: objects in a shared namespace are told apart by it.
+//! Which installation this is: what is in a shared namespace or account is told apart by it.
 
 use std::{
     fs,

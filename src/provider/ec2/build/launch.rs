@@ -1,0 +1,153 @@
+//! One launch as one call.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    BuildError, LaunchChoice, Place,
+    user_data::{Sources, user_data},
+};
+use crate::{
+    provider::{LaunchRequest, ec2::names},
+    spec::{AddressKind, Architecture, InstanceProfiles, MachineTemplate, VolumeType},
+};
+
+/// The size of a root volume where the document does not say, in GiB: that of Amazon's image for containers.
+const DISK: u64 = 30;
+
+/// What an installation and a cluster have that a launch needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Installed<'a> {
+    /// Whose cluster.
+    pub installation: &'a str,
+    /// In which region.
+    pub region: &'a str,
+    /// The address of AWS Systems Manager, as machines reach it.
+    pub ssm: &'a str,
+    /// The cluster's security group.
+    pub group: &'a str,
+    /// The parameter with the secrets of the launch's role.
+    pub secrets: &'a str,
+    /// How many parameters hold its files.
+    pub files: usize,
+    /// What a named image calls its root volume; `None`: that of Amazon's own.
+    pub root_device: Option<&'a str>,
+}
+
+/// `RunInstances`, as far as it is used: between one machine and `count`, all alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstancesCall {
+    /// Makes the call one, however often it is made.
+    pub token: String,
+    /// Most machines.
+    pub count: u32,
+    /// The machine image, or the parameter that holds its id.
+    pub image: String,
+    /// What to ask for.
+    pub choice: LaunchChoice,
+    /// The cluster's security group.
+    pub group: String,
+    /// Whether machines get a public address; `None`: as the subnet has it.
+    pub public_address: Option<bool>,
+    /// A placement group.
+    pub placement_group: Option<String>,
+    /// The instance profile.
+    pub profile: String,
+    /// A key pair.
+    pub key_name: Option<String>,
+    /// User data, in base64.
+    pub user_data: String,
+    /// The root volume; `None`: as the image has it.
+    pub disk: Option<Disk>,
+    /// Tags of machines, and of their volumes and interfaces.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A root volume; encrypted, and gone with its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// What the image calls it.
+    pub device: String,
+    /// GiB.
+    pub size: u64,
+    /// Its type.
+    pub volume_type: VolumeType,
+    /// Operations per second.
+    pub iops: Option<u32>,
+    /// MiB per second.
+    pub throughput: Option<u32>,
+}
+
+/// The call of a launch. It follows from its arguments alone, byte by byte.
+pub fn launch(
+    request: &LaunchRequest,
+    choice: &LaunchChoice,
+    installed: Installed<'_>,
+) -> Result<InstancesCall, BuildError> {
+    let spec = &request.document.spec;
+    let ec2 = spec.ec2().cloned().unwrap_or_default();
+    let template = spec.machine_template(&request.group);
+    let sources = Sources {
+        region: installed.region,
+        ssm: installed.ssm,
+        secrets: installed.secrets,
+        files: installed.files,
+    };
+    let mut tags = names::tags(&request.cluster, installed.installation, &ec2.tags);
+    tags.extend(names::machine_tags(
+        &request.cluster.name,
+        &request.group,
+        &request.launch,
+        &request.template,
+        request.expires_at,
+        choice.hourly,
+    ));
+    let InstanceProfiles { scheduler, workers } = ec2.instance_profiles.unwrap_or_default();
+    let profile = if request.group.is_scheduler() { scheduler } else { workers };
+    // Default subnets give out public addresses; others as the call says.
+    let in_subnet = matches!(choice.place, Place::Subnet(_));
+    Ok(InstancesCall {
+        token: request.token.clone(),
+        count: request.count,
+        image: image(&template),
+        choice: choice.clone(),
+        group: installed.group.to_owned(),
+        public_address: in_subnet.then_some(ec2.addresses == AddressKind::Public),
+        placement_group: template.placement_group.clone(),
+        profile,
+        key_name: ec2.key_name,
+        user_data: STANDARD.encode(user_data(request, choice.market, sources)?),
+        disk: disk(&template, installed.root_device),
+        tags,
+    })
+}
+
+/// Amazon's own image for containers, which has Docker, in the newest version that Amazon recommends.
+fn image(template: &MachineTemplate) -> String {
+    template.ami.clone().unwrap_or_else(|| {
+        let of_gpus = template.gpus.is_some()
+            || template.instance_types.first().is_some_and(|name| name.family().starts_with(['g', 'p']));
+        let variant = match (of_gpus, template.architecture()) {
+            (true, _) => "gpu/",
+            (false, Architecture::Arm64) => "arm64/",
+            (false, Architecture::X86_64) => "",
+        };
+        format!("resolve:ssm:/aws/service/ecs/optimized-ami/amazon-linux-2023/{variant}recommended/image_id")
+    })
+}
+
+/// The root volume. That of an image which is somebody's own is left as it is, unless the document says otherwise.
+fn disk(template: &MachineTemplate, root_device: Option<&str>) -> Option<Disk> {
+    if template.ami.is_some() && template.disk.is_none() {
+        return None;
+    }
+    let wanted = template.disk.clone().unwrap_or_default();
+    Some(Disk {
+        device: root_device.unwrap_or("/dev/xvda").to_owned(),
+        size: wanted.size.map_or(DISK, |size| size.bytes() >> 30),
+        volume_type: wanted.volume_type.unwrap_or_default(),
+        iops: wanted.iops,
+        throughput: wanted.throughput,
+    })
+}

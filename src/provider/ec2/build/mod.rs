@@ -1,0 +1,16 @@
+//! What goes into calls to AWS, as plain types.
+
+mod choices;
+mod contents;
+mod group;
+mod launch;
+mod user_data;
+
+pub use choices::{LaunchChoice, Market, Place, choices, launching};
+pub use contents::{BuildError, Contents, MAX_PARAMETER, contents};
+pub use group::{ClientBlock, client_blocks};
+pub use launch::{Disk, Installed, InstancesCall, launch};
+pub use user_data::{MAX_USER_DATA, user_data};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,455 @@
+//! The provider: what the contract asks, in terms of EC2's calls.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use jiff::Timestamp;
+
+use super::{
+    anchor,
+    api::{Belonging, Ec2Api},
+    build::{self, Installed},
+    memory::Memories,
+    names::{self, tag},
+    observe::{self, InstanceState, Report, SeenInstance},
+    parameters,
+};
+use crate::{
+    engine::Launch,
+    model::{AnchorState, ClusterKey, ClusterUid, ErrorKind, InstanceId, Launching, NodeName, Observed},
+    provider::{
+        AnchorRequest, Caller, Capabilities, LaunchRequest, Launched, LogRequest, LogStream, Managed,
+        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop, Surrounding, Vitality,
+    },
+    spec::{ClusterName, ComputeCluster, EnvironmentSpec},
+};
+
+/// Booting, and pulling an image, may take minutes.
+const START: Duration = Duration::from_mins(12);
+
+/// How long EC2 may not show what it has made.
+const BEHIND: Duration = Duration::from_secs(30);
+
+/// A machine costs a minute to start, and is paid by the second.
+const IDLE_PERIOD: Duration = Duration::from_mins(2);
+
+/// What was seen is good for so long.
+const LOOK: Duration = Duration::from_secs(4);
+
+/// How often somebody looks without a reason.
+const POLL: Duration = Duration::from_secs(10);
+
+/// Most instances of one call.
+const BATCH: usize = 1_000;
+
+/// Tells the time.
+pub type Now = fn() -> Timestamp;
+
+/// Clusters as EC2 instances of one account and region.
+#[derive(Clone)]
+pub struct Ec2Provider {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    api: Arc<dyn Ec2Api>,
+    installation: String,
+    caller: Option<IpAddr>,
+    now: Now,
+    memories: Memories,
+}
+
+impl Ec2Provider {
+    /// With the way to an account and region, the installation's id, and the address from which the caller
+    /// reaches machines, if it is known.
+    pub fn new(api: Arc<dyn Ec2Api>, installation: String, caller: Option<IpAddr>, now: Now) -> Self {
+        let memories = Memories::default();
+        Self { shared: Arc::new(Shared { api, installation, caller, now, memories }) }
+    }
+
+    fn api(&self) -> &dyn Ec2Api {
+        &*self.shared.api
+    }
+
+    async fn seen(&self, cluster: &ClusterUid) -> Result<Vec<SeenInstance>, ProviderError> {
+        self.api().instances(&Belonging::Cluster(cluster.clone())).await
+    }
+
+    /// Reads the consoles of a few machines of which more is to be known. What cannot be read is not.
+    async fn listen(&self, cluster: &ClusterUid, seen: &[SeenInstance]) {
+        let now = (self.shared.now)();
+        for instance in self.shared.memories.with(cluster, |memory| memory.note(seen, now)) {
+            if let Ok(console) = self.api().console(&instance).await {
+                self.shared.memories.with(cluster, |memory| memory.heard(&instance, Report::of(&console)));
+            }
+        }
+    }
+
+    /// The cluster's security group; as it was seen before, if it was.
+    async fn group(&self, cluster: &ClusterUid) -> Result<Option<String>, ProviderError> {
+        if let Some(group) = self.shared.memories.with(cluster, |memory| memory.group.clone()) {
+            return Ok(Some(group));
+        }
+        let groups = self.api().groups(&Belonging::Cluster(cluster.clone())).await?;
+        let group = groups.into_iter().next().map(|group| group.id);
+        self.shared.memories.with(cluster, |memory| memory.group.clone_from(&group));
+        Ok(group)
+    }
+
+    async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError> {
+        for batch in instances.chunks(BATCH) {
+            match self.api().terminate(batch).await {
+                Err(error) if error.kind == ErrorKind::NotFound && batch.len() > 1 => {
+                    // One that EC2 does not know any more keeps the others of its call alive.
+                    for one in batch {
+                        ignore_gone(self.api().terminate(std::slice::from_ref(one)).await)?;
+                    }
+                }
+                outcome => ignore_gone(outcome)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is gone need not be removed.
+fn ignore_gone(outcome: Result<(), ProviderError>) -> Result<(), ProviderError> {
+    match outcome {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn is_there(seen: &SeenInstance) -> bool {
+    seen.state != InstanceState::Terminated
+}
+
+/// The instance in a node's name, `<cluster>-<group>-<instance>`.
+fn instance_of(node: &NodeName) -> Option<InstanceId> {
+    let (_, digits) = node.as_str().rsplit_once("-i-")?;
+    Some(InstanceId::new(format!("i-{digits}")))
+}
+
+#[async_trait]
+impl Provider for Ec2Provider {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            start_deadline: START,
+            visibility_delay: BEHIND,
+            surrounding: Surrounding::NotNeeded,
+            idle_period: IDLE_PERIOD,
+            look_interval: LOOK,
+        }
+    }
+
+    async fn prepare(
+        &self,
+        cluster: &ComputeCluster,
+        _caller: &Caller,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<Prepared, ProviderError> {
+        progress(format!("asking EC2 in {}", self.api().region()));
+        check(cluster, self.api().region())?;
+        let ec2 = cluster.spec.ec2().cloned().unwrap_or_default();
+        if build::client_blocks(&ec2, self.shared.caller).is_empty() {
+            let message = "nobody could say from which address you reach the scheduler";
+            return Err(ProviderError::new(ErrorKind::Invalid, message)
+                .with_hint("name it: `clientCidrs: [203.0.113.7/32]` in `provider.ec2`"));
+        }
+        self.api().groups(&Belonging::Installation(self.shared.installation.clone())).await?;
+        Ok(Prepared { cluster_environment: None, interpreter: None })
+    }
+
+    async fn observe(&self, cluster: &ClusterKey) -> Result<Observed, ProviderError> {
+        let seen = self.seen(&cluster.uid).await?;
+        self.listen(&cluster.uid, &seen).await;
+        let now = (self.shared.now)();
+        let nodes: Vec<_> = self.shared.memories.with(&cluster.uid, |memory| {
+            seen.iter()
+                .filter(|one| memory.shows(one, now))
+                .filter_map(|one| observe::node(cluster, one, &memory.of(&one.id), self.shared.api.region()))
+                .collect()
+        });
+        let is_present = seen.iter().any(is_there) || self.group(&cluster.uid).await?.is_some();
+        let anchor = if is_present { AnchorState::Present } else { AnchorState::Absent };
+        Ok(Observed { anchor, nodes })
+    }
+
+    async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError> {
+        let environment = request.environment.clone();
+        let cluster = &request.cluster;
+        let group =
+            anchor::ensure(self.api(), request, &self.shared.installation, self.shared.caller).await?;
+        self.shared.memories.with(&cluster.uid, |memory| {
+            memory.environment = Some(environment);
+            memory.group = Some(group);
+        });
+        Ok(())
+    }
+
+    fn launching(&self, document: &ComputeCluster) -> Option<Launching> {
+        Some(build::launching(document, self.shared.api.region()))
+    }
+
+    async fn launch(&self, request: &LaunchRequest) -> Result<Launched, ProviderError> {
+        let document = &request.document;
+        let choices = build::choices(document, &request.group, self.api().region());
+        let choice = usize::try_from(request.choice).ok().and_then(|index| choices.get(index));
+        let choice = choice.ok_or_else(|| {
+            let message =
+                format!("the choice {} of group {} is not there any more", request.choice, request.group);
+            ProviderError::new(ErrorKind::Invalid, message)
+        })?;
+        let Some(group) = self.group(&request.cluster.uid).await? else {
+            let message = "the cluster's security group is not there yet";
+            return Err(ProviderError::new(ErrorKind::NotFound, message));
+        };
+        let Launch::Dask(program) = &*request.program;
+        let wanted = &program.secret_environment;
+        let placed =
+            parameters::ensure(self.api(), &self.shared.memories, &self.shared.installation, request, wanted)
+                .await?;
+        let template = document.spec.machine_template(&request.group);
+        let root_device = match template.ami.as_deref().filter(|ami| ami.starts_with("ami-")) {
+            Some(ami) if template.disk.is_some() => self.api().root_device(ami).await?,
+            _ => None,
+        };
+        let ssm = self.api().machines_ssm();
+        let installed = Installed {
+            installation: &self.shared.installation,
+            region: self.api().region(),
+            ssm: &ssm,
+            group: &group,
+            secrets: &placed.secrets,
+            files: placed.files,
+            root_device: root_device.as_deref(),
+        };
+        let call = build::launch(request, choice, installed)?;
+        let mut instances = match self.api().run_instances(&call).await {
+            // The token speaks for what it made before, whatever its call was made of.
+            Err(error) if error.kind == ErrorKind::Conflict => {
+                let made = self.of_launch(request).await?;
+                if made.is_empty() {
+                    return Err(error);
+                }
+                made
+            }
+            outcome => outcome?,
+        };
+        instances.sort();
+        Ok(Launched { instances, shortfall: None })
+    }
+
+    async fn set_expiry(
+        &self,
+        _cluster: &ClusterKey,
+        nodes: &[NodeName],
+        at: Option<Timestamp>,
+    ) -> Result<(), ProviderError> {
+        let instances: Vec<InstanceId> = nodes.iter().filter_map(instance_of).collect();
+        for batch in instances.chunks(BATCH) {
+            match at {
+                Some(at) => {
+                    let tags = BTreeMap::from([(tag::EXPIRES_AT.to_owned(), names::moment(at))]);
+                    self.api().tag(batch, &tags).await?;
+                }
+                None => self.api().untag(batch, tag::EXPIRES_AT).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn ensure_nodes(&self, _: &NodesRequest) -> Result<Vec<NodeFailure>, ProviderError> {
+        Err(ProviderError::new(
+            ErrorKind::Invalid,
+            "EC2 names its machines itself: they are launched in batches",
+        ))
+    }
+
+    async fn remove_nodes(
+        &self,
+        cluster: &ClusterKey,
+        nodes: &[NodeName],
+        _: Stop,
+    ) -> Result<(), ProviderError> {
+        let wanted: Vec<InstanceId> = nodes.iter().filter_map(instance_of).collect();
+        self.terminate(&wanted).await?;
+        self.shared.memories.with(&cluster.uid, |memory| memory.removed.extend(wanted));
+        Ok(())
+    }
+
+    async fn remove_anchor(&self, cluster: &ClusterKey) -> Result<Removal, ProviderError> {
+        let removal = self.clear(&cluster.uid).await?;
+        if removal == Removal::Gone {
+            self.shared.memories.forget(&cluster.uid);
+        }
+        Ok(removal)
+    }
+
+    async fn list_managed(&self) -> Result<Vec<Managed>, ProviderError> {
+        let of = Belonging::Installation(self.shared.installation.clone());
+        let (seen, groups) = (self.api().instances(&of).await?, self.api().groups(&of).await?);
+        let mut found: BTreeMap<ClusterUid, (Option<ClusterName>, u32, Option<Timestamp>)> = BTreeMap::new();
+        let live = seen.iter().filter(|one| is_there(one));
+        let all = live
+            .map(|one| (&one.tags, Some(one.launched_at)))
+            .chain(groups.iter().map(|group| (&group.tags, None)));
+        for (tags, launched) in all {
+            let Some(uid) = tags.get(tag::CLUSTER_UID).and_then(|text| text.parse().ok()) else { continue };
+            let (name, count, oldest) = found.entry(uid).or_default();
+            *name = name.take().or_else(|| tags.get(tag::CLUSTER)?.parse().ok());
+            *count += u32::from(launched.is_some());
+            *oldest = (*oldest).into_iter().chain(launched).min();
+        }
+        let now = (self.shared.now)();
+        Ok(found
+            .into_iter()
+            .map(|(cluster, (name, count, oldest))| managed(cluster, name, count, oldest, now))
+            .collect())
+    }
+
+    async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError> {
+        self.clear(&managed.cluster).await.map(|_| ())
+    }
+
+    fn watch(&self, _: &ClusterKey) -> BoxStream<'static, ()> {
+        stream::unfold((), |()| async { Some((tokio::time::sleep(POLL).await, ())) }).boxed()
+    }
+
+    async fn logs(
+        &self,
+        _: &ClusterKey,
+        node: &NodeName,
+        request: LogRequest,
+    ) -> Result<LogStream, ProviderError> {
+        let instance = instance_of(node)
+            .ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("{node} is no machine of EC2")))?;
+        let console = self.api().console(&instance).await?;
+        let lines: Vec<&str> = console.lines().collect();
+        let skipped = request.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
+        let text: String = lines.iter().skip(skipped).flat_map(|line| [line, "\n"]).collect();
+        Ok(stream::iter([Ok(text.into_bytes())]).boxed())
+    }
+
+    async fn logged_nodes(&self, cluster: &ClusterKey) -> Result<Vec<NodeName>, ProviderError> {
+        let mut seen = self.seen(&cluster.uid).await?;
+        seen.sort_by_key(|one| one.launched_at);
+        let region = self.api().region();
+        let named = |one: &SeenInstance| observe::node(cluster, one, &observe::Remembered::default(), region);
+        Ok(seen.iter().filter_map(named).map(|node| node.id.name()).collect())
+    }
+}
+
+impl Ec2Provider {
+    async fn of_launch(&self, request: &LaunchRequest) -> Result<Vec<InstanceId>, ProviderError> {
+        let of = Belonging::Launch(request.cluster.uid.clone(), request.launch.clone());
+        Ok(self.api().instances(&of).await?.into_iter().map(|one| one.id).collect())
+    }
+
+    /// Removes a cluster: machines until they are gone, parameters, the group last.
+    async fn clear(&self, cluster: &ClusterUid) -> Result<Removal, ProviderError> {
+        let seen = self.seen(cluster).await?;
+        let live: Vec<InstanceId> = seen
+            .iter()
+            .filter(|one| is_there(one) && one.state != InstanceState::ShuttingDown)
+            .map(|one| one.id.clone())
+            .collect();
+        self.terminate(&live).await?;
+        if seen.iter().any(is_there) {
+            return Ok(Removal::Ending);
+        }
+        parameters::remove(self.api(), &self.shared.installation, cluster).await?;
+        let groups = self.api().groups(&Belonging::Cluster(cluster.clone())).await?;
+        for group in &groups {
+            match self.api().delete_group(&group.id).await {
+                // Interfaces of machines that have ended are seen a little longer.
+                Err(error) if error.kind == ErrorKind::Conflict => return Ok(Removal::Ending),
+                outcome => ignore_gone(outcome)?,
+            }
+        }
+        self.shared.memories.with(cluster, |memory| memory.group = None);
+        // Only a look that shows nothing says that nothing is left.
+        Ok(if groups.is_empty() { Removal::Gone } else { Removal::Ending })
+    }
+}
+
+fn managed(
+    cluster: ClusterUid,
+    name: Option<ClusterName>,
+    machines: u32,
+    oldest: Option<Timestamp>,
+    now: Timestamp,
+) -> Managed {
+    let description = match machines {
+        0 => "a security group without machines".to_owned(),
+        1 => "1 machine".to_owned(),
+        _ => format!("{machines} machines"),
+    };
+    // A group does not say when it was made: it counts as new, and machines make a cluster old.
+    let age =
+        oldest.map_or(Duration::ZERO, |at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
+    let vitality = if machines == 0 { Vitality::Dead } else { Vitality::Alive };
+    Managed { id: names::anchor(&cluster), cluster, name, description, age, vitality }
+}
+
+/// What a cluster needs before anything of it is stored.
+fn check(cluster: &ComputeCluster, region: &str) -> Result<(), ProviderError> {
+    let invalid = |message: String, hint: &str| {
+        Err(ProviderError::new(ErrorKind::Invalid, message).with_hint(hint.to_owned()))
+    };
+    let spec = &cluster.spec;
+    let Some(ec2) = spec.ec2() else {
+        return invalid(
+            "the document is not one of a cluster on EC2".to_owned(),
+            "write `provider: {ec2: {}}`",
+        );
+    };
+    if ec2.region.as_ref().is_some_and(|wanted| wanted != region) {
+        return invalid(
+            format!("the region of this session is {region}"),
+            "remove `region`, or set AWS_REGION to it",
+        );
+    }
+    if ec2.instance_profiles.is_none() {
+        return invalid(
+            "machines have no way to fetch their keys: `instanceProfiles` is not set".to_owned(),
+            "apply the module in `terraform/` once per account, and paste the block that it prints; the profiles allow \
+             ssm:GetParameters below /crewcall/ and nothing else",
+        );
+    }
+    match &spec.environment {
+        Some(EnvironmentSpec::Image(image)) if !image.contains('{') => {}
+        _ => {
+            return invalid(
+                "machines run an image, and none is named".to_owned(),
+                "write `environment: {image: ...}`",
+            );
+        }
+    }
+    for (group, _) in spec.groups() {
+        if build::choices(cluster, &group, region).is_empty() {
+            return invalid(
+                format!("no instance type that is known has what the group {group} asks for"),
+                "lower `cpu` or `memory`, or name `instanceTypes`",
+            );
+        }
+    }
+    check_prices(cluster, region)
+}
+
+/// A limit of costs is worth nothing for what has no price.
+fn check_prices(cluster: &ComputeCluster, region: &str) -> Result<(), ProviderError> {
+    let launching = build::launching(cluster, region);
+    let limit = match (launching.max_hourly_cost, launching.max_cost) {
+        (None, None) => return Ok(()),
+        (Some(_), _) => "maxHourlyCost",
+        (None, Some(_)) => "maxCost",
+    };
+    let unknown = launching.choices.values().flatten().find(|choice| choice.hourly.is_none());
+    unknown.map_or(Ok(()), |choice| {
+        let message = format!("`{limit}` cannot be kept: the price of {} is not known", choice.label);
+        Err(ProviderError::new(ErrorKind::Invalid, message)
+            .with_hint("write what it costs an hour in USD: `prices: {m7i.large: 0.1}` in `provider.ec2`"))
+    })
+}
