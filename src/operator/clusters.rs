@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::Client;
+use kube::{Api, Client};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -201,7 +201,11 @@ impl Clusters {
             clock: Arc::new(SystemClock),
             measure: self.metrics.clone(),
         };
-        Means { tools, store: self.store.clone() }
+        Means {
+            tools,
+            store: self.store.clone(),
+            services: Api::namespaced(self.client.clone(), namespace.as_str()),
+        }
     }
 
     fn provider(&self, namespace: &Namespace) -> Arc<dyn Provider> {

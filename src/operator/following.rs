@@ -14,7 +14,11 @@ use super::{
     clusters::{Clusters, Place, uid_of},
     health::Health,
 };
-use crate::{model::ObjectUid, spec::Namespace, store::kubernetes::resource};
+use crate::{
+    model::ObjectUid,
+    spec::Namespace,
+    store::kubernetes::{resource, words_of_watch},
+};
 
 /// How long one watching call lasts, in seconds; a connection that died in silence is noticed then.
 const WATCH_SECONDS: u32 = 240;
@@ -69,8 +73,9 @@ async fn read(
                 }
             }
             Err(error) => {
-                tracing::warn!("the computeclusters of {watched} cannot be watched: {error}");
-                health.watching(watched, Err(error.to_string()));
+                let why = words_of_watch(&error);
+                tracing::warn!("the computeclusters of {watched} cannot be watched: {why}");
+                health.watching(watched, Err(why));
             }
         }
     }

@@ -8,6 +8,7 @@
 //!
 //! The loop is the same as on a person's machine; only who says what is wanted, and where it lasts, differs.
 
+mod balancer;
 mod clusters;
 mod error;
 mod following;

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::status::{Acceptance, status};
+use super::{
+    balancer::Balancer,
+    status::{Acceptance, status},
+};
 use crate::{controller::ClusterCell, store::kubernetes::KubernetesStore};
 
 /// A status is written at most this often.
@@ -22,6 +25,7 @@ pub async fn show(
     cell: Arc<ClusterCell>,
     mut acceptance: watch::Receiver<Acceptance>,
     mut groups: BTreeSet<String>,
+    mut balancer: Balancer,
 ) {
     let mut view = cell.watch();
     let uid = &cell.key().uid;
@@ -30,10 +34,9 @@ pub async fn show(
     let mut failures = 0;
     loop {
         let accepted = acceptance.borrow_and_update().clone();
-        let wanted = {
-            let view = view.borrow_and_update();
-            status(&view, &accepted, &mut groups)
-        };
+        let current = view.borrow_and_update().clone();
+        balancer.look(&current).await;
+        let wanted = status(&current, &accepted, &mut groups, balancer.host());
         match store.show(uid, wanted).await {
             Ok(()) => failures = 0,
             Err(error) => {
@@ -48,6 +51,7 @@ pub async fn show(
         tokio::select! {
             Ok(()) = view.changed() => {}
             Ok(()) = acceptance.changed() => {}
+            () = balancer.due(&current) => {}
             else => std::future::pending().await,
         }
     }

@@ -43,9 +43,15 @@ impl Acceptance {
     }
 }
 
-/// The status as a patch, with null for what is not to be there. `groups`: those that it has named so far.
-pub fn status(view: &ClusterView, acceptance: &Acceptance, groups: &mut BTreeSet<String>) -> Value {
-    let status = cluster_status(view, acceptance);
+/// The status as a patch, with null for what is not to be there. `groups`: those that it has named so far; `balancer`:
+/// the host of the load balancer before the scheduler, if there is one.
+pub fn status(
+    view: &ClusterView,
+    acceptance: &Acceptance,
+    groups: &mut BTreeSet<String>,
+    balancer: Option<&str>,
+) -> Value {
+    let status = cluster_status(view, acceptance, balancer);
     let mut patch = json!({
         "phase": null, "endpoint": null, "dashboard": null, "workers": null, "groups": null,
     });
@@ -66,14 +72,14 @@ pub fn status(view: &ClusterView, acceptance: &Acceptance, groups: &mut BTreeSet
     patch
 }
 
-fn cluster_status(view: &ClusterView, acceptance: &Acceptance) -> ClusterStatus {
+fn cluster_status(view: &ClusterView, acceptance: &Acceptance, balancer: Option<&str>) -> ClusterStatus {
     let observed =
         view.observed_generation.max(if acceptance.refusal.is_some() { acceptance.generation } else { 0 });
     let default = view.groups.iter().find(|group| group.name == GroupName::workers());
     let others = view.groups.iter().filter(|group| group.name != GroupName::workers());
     let mut conditions = vec![acceptance.condition()];
     conditions.extend(view.conditions.iter().map(|condition| stated(condition, view.observed_generation)));
-    let endpoint = endpoint(view);
+    let endpoint = endpoint(view, balancer);
     ClusterStatus {
         observed_generation: i64::try_from(observed).ok(),
         phase: Some(view.phase.to_string()),
@@ -102,10 +108,15 @@ fn stated(condition: &Condition, generation: u64) -> StatusCondition {
     }
 }
 
-/// Where clients within Kubernetes connect: the scheduler's Service.
-fn endpoint(view: &ClusterView) -> Option<String> {
+/// Where clients connect: the load balancer, else the scheduler's Service.
+fn endpoint(view: &ClusterView, balancer: Option<&str>) -> Option<String> {
     let ending = matches!(view.phase, Phase::Deleting);
-    view.nodes.iter().find(|node| node.role == Role::Scheduler && !ending)?.address.clone()
+    let within =
+        view.nodes.iter().find(|node| node.role == Role::Scheduler && !ending)?.address.as_deref()?;
+    let Some(host) = balancer else { return Some(within.to_owned()) };
+    let (scheme, port) = (within.split_once("://")?.0, within.rsplit_once(':')?.1);
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    Some(format!("{scheme}://{host}:{port}"))
 }
 
 /// The dashboard is at the same host.
@@ -172,7 +183,8 @@ mod tests {
 
     #[test]
     fn clients_within_kubernetes_are_told_of_the_service_not_of_the_pod() {
-        let status = status(&view(&json!([group("workers", 2, 1)])), &accepted(None), &mut BTreeSet::new());
+        let status =
+            status(&view(&json!([group("workers", 2, 1)])), &accepted(None), &mut BTreeSet::new(), None);
         assert_eq!(status["endpoint"], "tls://demo-scheduler.data.svc:8786");
         assert_eq!(status["dashboard"], "https://demo-scheduler.data.svc:8787/status");
         let selector = "crewcall.dev/cluster-uid=0000000000000007,crewcall.dev/group=workers";
@@ -183,19 +195,31 @@ mod tests {
     }
 
     #[test]
+    fn a_load_balancer_comes_before_the_service() {
+        for (host, endpoint) in [("192.0.2.7", "tls://192.0.2.7:8786"), ("fd00::1", "tls://[fd00::1]:8786")] {
+            let status = status(&view(&json!([])), &accepted(None), &mut BTreeSet::new(), Some(host));
+            assert_eq!(status["endpoint"], endpoint);
+        }
+    }
+
+    #[test]
     fn a_group_that_is_gone_is_taken_out_of_the_status() {
         let mut groups = BTreeSet::new();
-        let both =
-            status(&view(&json!([group("workers", 2, 1), group("big", 3, 3)])), &accepted(None), &mut groups);
+        let both = status(
+            &view(&json!([group("workers", 2, 1), group("big", 3, 3)])),
+            &accepted(None),
+            &mut groups,
+            None,
+        );
         assert_eq!(both["groups"], json!({"big": {"ready": 3, "wanted": 3}}));
         assert_eq!(both["workers"]["text"], "4/5");
-        let one = status(&view(&json!([group("workers", 2, 1)])), &accepted(None), &mut groups);
+        let one = status(&view(&json!([group("workers", 2, 1)])), &accepted(None), &mut groups, None);
         assert_eq!(one["groups"], json!({ "big": null }));
     }
 
     #[test]
     fn a_refused_edit_was_observed_and_says_so() {
-        let status = status(&view(&json!([])), &accepted(Some("no")), &mut BTreeSet::new());
+        let status = status(&view(&json!([])), &accepted(Some("no")), &mut BTreeSet::new(), None);
         assert_eq!(status["observedGeneration"], 4);
         let condition = &status["conditions"][0];
         assert_eq!((&condition["type"], &condition["status"]), (&json!("Accepted"), &json!("False")));

@@ -9,13 +9,15 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
 
-use super::{shown::show, status::Acceptance};
+use super::{balancer::Balancer, shown::show, status::Acceptance};
 use crate::{
     controller::{self, Clock, ClusterCell, Reconciler, Tools},
     model::{
@@ -58,6 +60,7 @@ impl Drop for Ended {
 pub struct Means {
     pub tools: Tools,
     pub store: KubernetesStore,
+    pub services: Api<Service>,
 }
 
 impl Tended {
@@ -105,7 +108,7 @@ async fn tend(
     heard: mpsc::UnboundedReceiver<News>,
     kept: Arc<OnceLock<Arc<ClusterCell>>>,
 ) {
-    let Means { tools, store } = means;
+    let Means { tools, store, services } = means;
     store.note(&object).await;
     let Some(record) = claim(&store, &key).await else {
         store.forget(&key.uid);
@@ -125,7 +128,8 @@ async fn tend(
         since: record.wanted.created_at,
     };
     let (accepting, acceptance) = watch::channel(first);
-    let shown = Ended(tokio::spawn(show(store.clone(), cell.clone(), acceptance, groups)));
+    let shown =
+        Ended(tokio::spawn(show(store.clone(), cell.clone(), acceptance, groups, Balancer::new(services))));
     let mut loop_ = Ended(tokio::spawn(Reconciler::new(tools, cell.clone()).run()));
     let follower = Follower { store: store.clone(), cell, clock, accepting };
     let mut heard = heard;

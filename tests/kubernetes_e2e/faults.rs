@@ -24,10 +24,17 @@ fn is_stream(asked: &Asked) -> bool {
     asked.resource.contains('/')
 }
 
+/// Puts one between the program under test and the API server.
+pub fn faulty(world: &World<'_>) -> Faulty {
+    let server = Faulty::before(world.administrator());
+    world.use_kubeconfig(&server.kubeconfig());
+    server
+}
+
 /// A cluster is made, used, made larger and smaller, and deleted, while the API server has such faults.
 fn lives_with(rule: impl FnMut(&Asked) -> Fault + Send + 'static) {
     with_world(|world| {
-        let server = Faulty::before(world);
+        let server = faulty(world);
         server.rule(rule);
         let home = world.home;
         world.create("demo", 1);
@@ -65,42 +72,34 @@ fn is_patient(server: &Faulty) {
 }
 
 #[test]
-fn too_many_requests_are_made_later_as_the_answer_asks() {
-    lives_with(|asked| {
-        if !is_stream(asked) && asked.nth % 2 == 1 {
-            return Fault::Answer(429, "retry-after: 1\r\n");
-        }
-        Fault::None
+fn too_many_requests_and_internal_errors_are_outlived() {
+    lives_with(|asked| match asked.nth % 4 {
+        _ if is_stream(asked) => Fault::None,
+        1 => Fault::Answer(429, "retry-after: 1\r\n"),
+        3 => Fault::Answer(500, ""),
+        _ => Fault::None,
     });
 }
 
 #[test]
-fn internal_errors_are_outlived() {
-    lives_with(
-        |asked| {
-            if !is_stream(asked) && asked.nth % 3 == 1 { Fault::Answer(500, "") } else { Fault::None }
-        },
-    );
-}
-
-#[test]
-fn what_was_done_without_a_reply_is_not_done_twice() {
+fn what_was_done_without_a_reply_is_not_done_twice_while_every_watch_has_expired() {
     let mut known = std::collections::BTreeSet::new();
     lives_with(move |asked| {
         let first = known.insert((asked.verb, asked.resource.clone(), asked.name.clone()));
-        if is_change(asked) && !is_stream(asked) && first { Fault::DropReply } else { Fault::None }
+        if asked.verb == "watch" {
+            Fault::Answer(200, "")
+        } else if is_change(asked) && !is_stream(asked) && first {
+            Fault::DropReply
+        } else {
+            Fault::None
+        }
     });
-}
-
-#[test]
-fn watches_that_expire_are_begun_anew_without_haste() {
-    lives_with(|asked| if asked.verb == "watch" { Fault::Answer(200, "") } else { Fault::None });
 }
 
 #[test]
 fn lists_that_are_old_lead_to_no_second_pod() {
     with_world(|world| {
-        let server = Faulty::before(world);
+        let server = faulty(world);
         let home = world.home;
         world.create("demo", 1);
         // What was listed in the beginning is listed again for a while, and watches say nothing.
@@ -141,7 +140,7 @@ print('runs', len(client.get_events('runs')), flush=True)
 #[test]
 fn half_a_minute_of_silence_changes_nothing_that_is_there() {
     with_world(|world: &World<'_>| {
-        let server = Faulty::before(world);
+        let server = faulty(world);
         let home = world.home;
         world.create("demo", 1);
         let mut holding = start(home.client("demo", HOLD));

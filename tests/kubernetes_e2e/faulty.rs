@@ -4,13 +4,15 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread::{sleep, spawn},
     time::{Duration, Instant},
 };
 
-use crate::{harness::until, world::World};
+/// How long what a test waits for may take.
+const BOUND: Duration = Duration::from_mins(2);
 
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -68,11 +70,11 @@ impl Drop for Faulty {
 }
 
 impl Faulty {
-    /// Puts itself between the program under test and the API server.
-    pub fn before(world: &World<'_>) -> Self {
+    /// Before the API server of that kubeconfig.
+    pub fn before(administrator: &Path) -> Self {
         let program = std::env::var_os("CREWCALL_TEST_KUBECTL").unwrap_or_else(|| "kubectl".into());
         let mut command = Command::new(program);
-        command.arg("--kubeconfig").arg(world.administrator()).args(["proxy", "--port=0"]);
+        command.arg("--kubeconfig").arg(administrator).args(["proxy", "--port=0"]);
         let mut credentials = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(credentials.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -95,12 +97,17 @@ impl Faulty {
                 spawn(move || shared.serve(near));
             }
         });
-        world.use_kubeconfig(&format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: faulty\nusers: []\n\
-             clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]\n\
-             contexts: [{{name: faulty, context: {{cluster: c, user: ''}}}}]\n"
-        ));
         Self { port, shared, credentials }
+    }
+
+    /// A kubeconfig that leads here.
+    pub fn kubeconfig(&self) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: faulty\nusers: []\n\
+             clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{}'}}}}]\n\
+             contexts: [{{name: faulty, context: {{cluster: c, user: ''}}}}]\n",
+            self.port
+        )
     }
 
     /// Decides from now on what becomes of calls.
@@ -163,7 +170,11 @@ impl Faulty {
 
     /// Waits until a call like this was made.
     pub fn until_asked(&self, what: &str, which: impl Fn(&Asked) -> bool) {
-        until(&format!("port {}: {what}", self.port), || (self.count(&which) > 0).then_some(()));
+        let begun = Instant::now();
+        while self.count(&which) == 0 {
+            assert!(begun.elapsed() < BOUND, "{what} did not come within {} s", BOUND.as_secs());
+            sleep(LOOK);
+        }
     }
 }
 
@@ -208,6 +219,7 @@ fn read_head(near: &mut TcpStream) -> Option<Head> {
         "POST" => "create",
         "DELETE" => "delete",
         "PATCH" => "patch",
+        "PUT" => "update",
         _ if query.contains("watch=") => "watch",
         _ if name.is_empty() => "list",
         _ => "get",

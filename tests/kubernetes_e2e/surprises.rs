@@ -1,8 +1,8 @@
 //! What others do to pods, and what becomes of the cluster.
 
 use crate::{
-    harness::{run, start, touch, until, with_home},
-    world::with_world,
+    harness::{Outcome, run, start, touch, until, with_home},
+    world::{World, with_world},
 };
 
 /// Results on two workers, one of which goes.
@@ -96,6 +96,16 @@ fn a_namespace_that_is_being_deleted_takes_the_cluster_along_and_a_delete_ends_w
     });
 }
 
+/// Asks for what a drain of the pod's node asks for.
+fn evict(world: &World<'_>, pod: &str) -> Outcome {
+    let eviction = serde_json::json!({
+        "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod, "namespace": world.namespace },
+    });
+    let file = world.home.write("eviction.json", &eviction.to_string());
+    let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", world.namespace);
+    world.run_kubectl(&["create", "--raw", &path, "-f", file.to_str().unwrap()])
+}
+
 #[test]
 fn an_eviction_of_all_workers_one_by_one_loses_nothing() {
     with_world(|world| {
@@ -103,17 +113,20 @@ fn an_eviction_of_all_workers_one_by_one_loses_nothing() {
         world.create("demo", 2);
         let mut holding = start(home.client("demo", HOLD));
         holding.until_printed("held");
+        // A budget as `describe` says how to make it keeps the scheduler where it is.
+        let described = home.ok(&["describe", "demo"]);
+        let words = described.split_whitespace().skip_while(|word| *word != "poddisruptionbudget");
+        let budget: Vec<&str> =
+            words.take_while(|word| *word != "Files").filter(|word| *word != "\\").collect();
+        world.kubectl(&[&["create"], &budget[..]].concat());
+        let refused = evict(world, "demo-scheduler-0-0");
+        assert!(
+            refused.code != Some(0) && refused.stderr.contains("disruption budget"),
+            "{}",
+            refused.stderr
+        );
         for slot in 0..2 {
-            let pod = format!("demo-workers-{slot}-0");
-            // What a drain of its node asks for; a budget that forbids it would be answered with 429.
-            let eviction = format!(
-                "{{\"apiVersion\": \"policy/v1\", \"kind\": \"Eviction\", \"metadata\": {{\"name\": \"{pod}\", \
-                 \"namespace\": \"{}\"}}}}",
-                world.namespace
-            );
-            let file = home.write("eviction.json", &eviction);
-            let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", world.namespace);
-            world.kubectl(&["create", "--raw", &path, "-f", file.to_str().unwrap()]);
+            evict(world, &format!("demo-workers-{slot}-0")).ok();
             let next = format!("demo-workers-{slot}-1");
             until("the next incarnation", || world.pods().contains(&next).then_some(()));
             until("two workers", || (home.view("demo")["groups"][0]["ready"] == 2).then_some(()));

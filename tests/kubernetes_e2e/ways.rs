@@ -3,7 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::{
-    faulty::{Fault, Faulty},
+    faults::faulty,
+    faulty::Fault,
     harness::{run, until},
     refusals::RIGHTS,
     world::{usual, with_world},
@@ -51,7 +52,7 @@ fn kubernetes_says_of_a_scheduler_whether_it_serves() {
 #[test]
 fn a_connection_that_is_cut_and_a_way_that_is_barred_are_said_within_seconds() {
     with_world(|world| {
-        let server = Faulty::before(world);
+        let server = faulty(world);
         let home = world.home;
         world.create("demo", 1);
         assert!(!home.ok(&["events", "demo"]).contains("was cut"));

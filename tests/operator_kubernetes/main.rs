@@ -11,6 +11,11 @@ mod kubectl;
 
 mod context;
 mod edits;
+mod faults;
+#[path = "../kubernetes_e2e/faulty.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
+mod faulty;
 mod leading;
 mod life;
+mod scaling;
 mod stage;

@@ -109,6 +109,11 @@ impl Stage {
         Operator { child, port, log }
     }
 
+    /// The kubeconfig with all rights.
+    pub fn administrator(&self) -> &Path {
+        &self.kubectl.kubeconfig
+    }
+
     /// A document with the image of the tests and workers that fit on a small machine.
     pub fn document(name: &str, workers: &str) -> String {
         let image = env::var("CREWCALL_TEST_IMAGE")

@@ -14,8 +14,8 @@ use crate::{
         session::{Session, explain},
     },
     controller::{Clock, ClusterView, NodeView, SystemClock},
-    model::Event,
-    spec::ColorChoice,
+    model::{Event, label},
+    spec::{ColorChoice, ProviderKind},
 };
 
 /// Events that are shown; `crewcall events` shows more.
@@ -40,6 +40,9 @@ fn text(view: &ClusterView, events: &[Event], now: Timestamp, color: ColorChoice
     section("Conditions", &conditions(view, now, color));
     section("Groups", &groups(view, color));
     section("Nodes", &nodes(view, now, color));
+    if view.provider == ProviderKind::Kubernetes {
+        section("Disruptions", &disruptions(view));
+    }
     if let Some(software) = software(view) {
         section("Software", &software);
     }
@@ -126,6 +129,21 @@ fn node_cells(node: &NodeView, now: Timestamp) -> [String; 7] {
         worker.map(|worker| worker.held_results.to_string()).unwrap_or_default(),
         worker.map(|worker| bytes(worker.held_bytes)).unwrap_or_default(),
     ]
+}
+
+/// What becomes of pods that somebody else ends.
+fn disruptions(view: &ClusterView) -> String {
+    let name = &view.name;
+    format!(
+        "  A worker that is evicted, drained from its node or deleted hands its results over in its grace period,\n  \
+         and is replaced. There is no PodDisruptionBudget: it would keep nodes from being drained for as long as\n  \
+         the cluster lives. To have the scheduler, and with it all results, stay where it is until you say so:\n  \
+         kubectl create poddisruptionbudget {name}-scheduler --min-available=1 \\\n    \
+         --selector={}={},{}=scheduler\n",
+        label::CLUSTER_UID,
+        view.uid,
+        label::ROLE,
+    )
 }
 
 fn software(view: &ClusterView) -> Option<String> {

@@ -14,7 +14,7 @@ use kube::{
 use tokio::time::Instant;
 
 use super::decide::{DEADLINE, DURATION, PERIOD, Seen, Step, step};
-use crate::{model::label, spec::Namespace};
+use crate::{model::label, spec::Namespace, store::kubernetes::words};
 
 /// How long one call may take.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -125,7 +125,7 @@ impl Lease {
         match tokio::time::timeout(ANSWER, call).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => Err(Failed::Conflict),
-            Ok(Err(error)) => Err(Failed::Other(error.to_string())),
+            Ok(Err(error)) => Err(Failed::Other(words(&error))),
             Err(_) => Err(Failed::Other(format!("no answer within {} s", ANSWER.as_secs()))),
         }
     }

@@ -33,5 +33,7 @@ pub use context::{ContextChoice, resolve};
 pub use custom::{CustomResources, Rehearsal, Sighting, Told, secret_values, secret_variables_name};
 pub use family::KubernetesProviders;
 pub use guest::{ClientPaths, Guest};
+pub use names::service as service_name;
+pub use outside::balancer_of;
 pub use provider::KubernetesProvider;
 pub use way::{Forwarding, TlsPathsOf, Way};

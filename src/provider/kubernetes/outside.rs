@@ -60,15 +60,19 @@ impl Outside {
 
 /// Where a Service can be reached from outside, as host and port.
 fn place(service: &Service, node: &str) -> Option<String> {
-    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref()?.first());
-    if let Some(host) = ingress.and_then(|ingress| ingress.hostname.clone().or_else(|| ingress.ip.clone())) {
+    if let Some(host) = balancer_of(service) {
         return Some(host_and_port(&host, COMM_PORT));
     }
     let ports = service.spec.as_ref()?.ports.as_ref()?;
     let comm = ports.iter().find(|port| port.port == i32::from(COMM_PORT))?;
     let port = u16::try_from(comm.node_port?).ok()?;
     Some(host_and_port(node, port))
+}
+
+/// The host of a Service's load balancer, once it has one.
+pub fn balancer_of(service: &Service) -> Option<String> {
+    let ingress = service.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?;
+    ingress.hostname.clone().or_else(|| ingress.ip.clone())
 }
 
 fn host_and_port(host: &str, port: u16) -> String {

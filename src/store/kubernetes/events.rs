@@ -7,7 +7,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::slot::Place;
+use super::{slot::Place, words::words};
 use crate::model::{Event, Severity, label};
 
 /// Events that may wait to be told; more at once are dropped, with a line in the log.
@@ -122,7 +122,7 @@ async fn tell_all(client: Client, mut inbox: mpsc::Receiver<Message>) {
                     client
                         .request::<Value>(request.map_err(|error| error.to_string())?)
                         .await
-                        .map_err(|error| error.to_string())
+                        .map_err(|error| words(&error))
                 };
                 match tokio::time::timeout(ANSWER, made).await {
                     Ok(Ok(made)) => {

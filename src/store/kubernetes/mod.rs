@@ -11,7 +11,9 @@ mod object;
 mod secrets;
 mod slot;
 mod store;
+mod words;
 
 pub use object::{ObjectReader, Read, Refusal, cluster_uid, moment_text};
 pub use slot::belonging;
 pub use store::{KubernetesStore, resource};
+pub use words::{words, words_of_watch};

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     slot::Place,
     store::{Failed, KubernetesStore},
+    words::words,
 };
 use crate::{
     model::label,
@@ -67,7 +68,7 @@ impl KubernetesStore {
         let name = authority(place);
         let api: Api<Secret> = Api::namespaced(self.client().clone(), &place.namespace);
         let found = api.get_opt(&name).await.map_err(|error| {
-            Failed::Other(error.to_string()).into_error("read", format!("secret {}/{name}", place.namespace))
+            Failed::Other(words(&error)).into_error("read", format!("secret {}/{name}", place.namespace))
         })?;
         let Some(found) = found else { return Ok(None) };
         if !is_ours(place, found.metadata.labels.as_ref()) {

@@ -21,6 +21,7 @@ use super::{
     notes::Notes,
     object::{ObjectReader, Refusal},
     slot::{Place, Slot, State, revision_in},
+    words::words,
 };
 use crate::{
     model::{ClusterKey, ClusterRecord, ClusterUid, Event, label},
@@ -239,7 +240,7 @@ impl KubernetesStore {
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                 Err(Failed::Conflict(status.message.clone()))
             }
-            Ok(Err(error)) => Err(Failed::Other(error.to_string())),
+            Ok(Err(error)) => Err(Failed::Other(words(&error))),
             Err(_) => Err(Failed::Other(format!("no answer within {} s", ANSWER.as_secs()))),
         }
     }
@@ -302,9 +303,10 @@ fn path(place: &Place) -> String {
 impl Store for KubernetesStore {
     async fn list(&self) -> Result<Vec<Result<ClusterRecord, Unreadable>>, StoreError> {
         let api: Api<DynamicObject> = Api::all_with(self.shared.client.clone(), &resource());
-        let listed = api.list(&ListParams::default()).await.map_err(|error| {
-            Failed::Other(error.to_string()).into_error("list", "computeclusters".to_owned())
-        })?;
+        let listed = api
+            .list(&ListParams::default())
+            .await
+            .map_err(|error| Failed::Other(words(&error)).into_error("list", "computeclusters".to_owned()))?;
         let records = listed.items.iter().filter_map(|object| {
             let object = serde_json::to_value(object).ok()?;
             let read = self.shared.reader.read(&object);
