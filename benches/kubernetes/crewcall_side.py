@@ -33,11 +33,12 @@ def document(namespace: str, name: str, workers: int, image: str, *, fake: bool)
         name: Of the cluster.
         workers: How many.
         image: Of scheduler and workers.
-        fake: Whether workers are to be on nodes that kwok plays.
+        fake: Whether its pods are to be on nodes that kwok plays.
     """
+    scheduler: dict[str, Any] = {"cpu": "0.1", "memory": "512MiB"}
     group: dict[str, Any] = {"replicas": workers, "threads": 1, "memory": "512MiB", "cpu": "0.1"}
     if fake:
-        group["kubernetes"] = FAKE
+        scheduler["kubernetes"] = group["kubernetes"] = FAKE
     return {
         "apiVersion": "crewcall.dev/v1alpha1",
         "kind": "ComputeCluster",
@@ -45,7 +46,7 @@ def document(namespace: str, name: str, workers: int, image: str, *, fake: bool)
         "spec": {
             "provider": {"kubernetes": {}},
             "environment": {"image": image},
-            "scheduler": {"cpu": "0.1", "memory": "512MiB"},
+            "scheduler": scheduler,
             "workers": group,
         },
     }
