@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -168,7 +169,8 @@ class GatewayTransport:
 def _end(process: subprocess.Popen[str], owner: int) -> None:
     if os.getpid() != owner:
         return
-    process.terminate()
+    # As Ctrl-C: it takes its folder along.
+    process.send_signal(signal.SIGINT)
     process.communicate()
 
 

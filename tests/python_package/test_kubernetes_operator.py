@@ -80,6 +80,11 @@ def shared(namespace: str) -> Iterator[Cluster]:
         yield cluster
 
 
+def gateways() -> set[Path]:
+    """Folders of processes that speak with operators."""
+    return set(Path(tempfile.gettempdir()).glob("crewcall-gateway-*"))
+
+
 def test_it_computes_for_its_client_and_no_controller_is_started(shared: Cluster, namespace: str) -> None:
     with shared.get_client() as client:
         assert client.submit(sum, [1, 1]).result(timeout=BOUND) == 2
@@ -100,8 +105,10 @@ def test_another_process_finds_it_by_its_name(shared: Cluster, namespace: str) -
         with Cluster.from_name(sys.argv[1], **where) as cluster, Client(cluster) as client:
             print(client.submit(sum, [1, 2]).result(), len(cluster.observed), cluster.dashboard_link)
     """
+    before = gateways()
     said = run_python(program, shared.name, namespace).split()[-3:]
     assert said == ["3", "2", shared.dashboard_link]
+    assert gateways() <= before
 
 
 def test_one_that_is_not_there_is_not_found(namespace: str) -> None:
