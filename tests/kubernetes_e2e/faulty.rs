@@ -70,6 +70,19 @@ impl Drop for Faulty {
 }
 
 impl Faulty {
+    /// Each pod was made once, and none was replaced.
+    pub fn no_doubles(&self) {
+        let mut made: BTreeMap<String, usize> = BTreeMap::new();
+        for asked in self.asked() {
+            if (asked.verb, asked.resource.as_str(), asked.status) == ("create", "pods", 201) {
+                *made.entry(asked.name).or_default() += 1;
+            }
+        }
+        let expected = ["demo-scheduler-0-0", "demo-workers-0-0", "demo-workers-1-0", "demo-workers-2-0"];
+        assert_eq!(made.keys().collect::<Vec<_>>(), expected);
+        assert!(made.values().all(|count| *count == 1), "{made:?}");
+    }
+
     /// Before the API server of that kubeconfig.
     pub fn before(administrator: &Path) -> Self {
         let program = std::env::var_os("CREWCALL_TEST_KUBECTL").unwrap_or_else(|| "kubectl".into());
