@@ -51,28 +51,28 @@ def view(name: str) -> dict[str, Any]:
     return found
 
 
-def start_python(program: str, *arguments: str) -> subprocess.Popen[str]:
+def start_python(program: str, *arguments: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
     """Start a program in a Python of its own, with standard input and output as pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
         start_new_session=True,
     )
 
 
 def run_python(program: str, *arguments: str) -> str:
-    """Run a program in a Python of its own; what it prints."""
-    process = start_python(program, *arguments)
+    """Run a program in a Python of its own; what it prints, without what Dask says on standard error."""
+    process = start_python(program, *arguments, stderr=subprocess.PIPE)
     try:
-        printed, _ = process.communicate(timeout=BOUND)
+        printed, errors = process.communicate(timeout=BOUND)
     except subprocess.TimeoutExpired:
         # With what it has forked.
         os.killpg(process.pid, signal.SIGKILL)
         raise
-    assert process.returncode == 0, printed
+    assert process.returncode == 0, printed + errors
     return printed
 
 
