@@ -8,7 +8,7 @@ use std::{
 
 use super::{CliError, args::CallerArguments, printer::Printer, session::Place};
 use crate::{
-    model::{CallerContext, CallerEnvironment, Interpreter, KubernetesContext, SoftwareVersions},
+    model::{CallerContext, CallerEnvironment, Ec2Context, Interpreter, KubernetesContext, SoftwareVersions},
     spec::{ComputeCluster, EnvironmentSpec, ProviderKind},
 };
 
@@ -76,6 +76,7 @@ pub async fn context(
 ) -> Result<CallerContext, CliError> {
     let working_directory = working_directory()?;
     let kubernetes = kubernetes(document, place, environment, &working_directory)?;
+    let ec2 = ec2(document, environment, &working_directory).await?;
     let active = || find_interpreter(environment, &working_directory);
     let import_path = match arguments.import_path.as_slice() {
         [] => import_path(environment, &working_directory),
@@ -97,6 +98,7 @@ pub async fn context(
         document_directory,
         umask,
         kubernetes,
+        ec2,
         custom_resource: None,
     })
 }
@@ -151,6 +153,38 @@ fn kubernetes_context(
     Err(CliError::Usage {
         message: "this build of crewcall has no provider `kubernetes`".to_owned(),
         hint: Some("build it with `cargo build --features kubernetes`".to_owned()),
+    })
+}
+
+/// Where on AWS, for a document of a cluster there.
+async fn ec2(
+    document: &ComputeCluster,
+    environment: &CallerEnvironment,
+    working_directory: &Path,
+) -> Result<Option<Ec2Context>, CliError> {
+    match document.spec.ec2() {
+        Some(ec2) => ec2_context(ec2.region.as_deref(), environment, working_directory).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+#[cfg(feature = "ec2")]
+async fn ec2_context(
+    region: Option<&str>,
+    environment: &CallerEnvironment,
+    working_directory: &Path,
+) -> Result<Ec2Context, CliError> {
+    crate::provider::ec2::resolve(environment, working_directory, region)
+        .await
+        .map_err(|error| CliError::Usage { message: error.message, hint: error.hint })
+}
+
+#[cfg(not(feature = "ec2"))]
+#[expect(clippy::unused_async, reason = "with the feature it asks AWS")]
+async fn ec2_context(_: Option<&str>, _: &CallerEnvironment, _: &Path) -> Result<Ec2Context, CliError> {
+    Err(CliError::Usage {
+        message: "this build of crewcall has no provider `ec2`".to_owned(),
+        hint: Some("build it with `cargo build --features ec2`".to_owned()),
     })
 }
 

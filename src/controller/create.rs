@@ -222,6 +222,7 @@ impl Fleet {
         let (changes, dry) = (summary(&edit), request.mode == CreateMode::DryRun);
         let outcome = if edit.is_empty() { CreateOutcome::Unchanged } else { CreateOutcome::Updated };
         if !dry {
+            self.provider_of(&record)?.renew(&request.environment);
             if member.cell.environment().is_none() {
                 member.cell.set_environment(request.environment);
             }

@@ -215,7 +215,7 @@ impl Fleet {
         })
     }
 
-    fn provider_of(&self, record: &ClusterRecord) -> Result<Arc<dyn Provider>, RequestError> {
+    pub(super) fn provider_of(&self, record: &ClusterRecord) -> Result<Arc<dyn Provider>, RequestError> {
         self.provider(record.wanted.document.spec.provider.kind(), &record.wanted.context)
     }
 

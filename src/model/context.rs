@@ -29,6 +29,9 @@ pub struct CallerContext {
     /// Where Kubernetes is, for a cluster that runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesContext>,
+    /// Where on AWS the cluster is, for one that runs there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ec2: Option<Ec2Context>,
     /// The custom resource that wants the cluster, and owns its objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_resource: Option<ObjectUid>,
@@ -63,6 +66,31 @@ impl KubernetesContext {
             None => "this pod's service account".to_owned(),
         }
     }
+}
+
+/// An account and region of AWS, and where credentials for it are found; by reference, without them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ec2Context {
+    /// The account's number. Credentials of another one are not used.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// The profile of AWS' configuration files; `None`: the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The configuration file, absolute, if it is not where AWS' tools have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_file: Option<PathBuf>,
+    /// The file of credentials, the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<PathBuf>,
+    /// Another address than AWS' own, for every service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Who tells callers their own address; `None`: AWS does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_url: Option<String>,
 }
 
 /// A Python interpreter and what is installed for it.

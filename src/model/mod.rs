@@ -18,7 +18,9 @@ mod passage;
 
 pub use cluster::{ClusterKey, ClusterRecord, EndReason, Ending, Presence, Progress, RECORD_FORMAT, Wanted};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Phase};
-pub use context::{CallerContext, CallerEnvironment, Interpreter, KubernetesContext, SoftwareVersions};
+pub use context::{
+    CallerContext, CallerEnvironment, Ec2Context, Interpreter, KubernetesContext, SoftwareVersions,
+};
 pub use engine_status::{Demand, Departure, EngineStatus, WorkerState, WorkerStatus};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{ErrorKind, Residue, Stop};

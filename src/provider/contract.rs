@@ -37,6 +37,9 @@ pub trait Provider: Send + Sync {
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<Prepared, ProviderError>;
 
+    /// Takes over credentials from whoever asks for a cluster that is there already: they may be newer.
+    fn renew(&self, _: &CallerEnvironment) {}
+
     /// All that exists of a cluster.
     async fn observe(&self, cluster: &ClusterKey) -> Result<Observed, ProviderError>;
 

@@ -4,7 +4,7 @@ mod contract;
 pub mod ec2;
 #[cfg(feature = "fake")]
 pub mod fake;
-#[cfg(feature = "kubernetes")]
+#[cfg(any(feature = "kubernetes", feature = "ec2"))]
 pub mod images;
 #[cfg(any(feature = "kubernetes", feature = "ec2"))]
 mod installation;

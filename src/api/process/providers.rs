@@ -9,7 +9,7 @@ use crate::{
 
 /// What providers are made with.
 #[cfg_attr(
-    not(any(feature = "kubernetes", all(feature = "local", target_os = "linux"))),
+    not(any(feature = "kubernetes", feature = "ec2", all(feature = "local", target_os = "linux"))),
     expect(dead_code, reason = "providers need it")
 )]
 pub(super) struct Means {
@@ -26,7 +26,7 @@ pub(super) struct Means {
 
 /// All that there are.
 pub(super) fn available(means: Means) -> Providers {
-    let providers = with_kubernetes(Providers::default(), &means);
+    let providers = with_ec2(with_kubernetes(Providers::default(), &means), &means);
     with_local(providers, means)
 }
 
@@ -83,5 +83,22 @@ fn forwarding(_: &Means) -> Option<crate::provider::kubernetes::Forwarding> {
 
 #[cfg(not(feature = "kubernetes"))]
 fn with_kubernetes(providers: Providers, _: &Means) -> Providers {
+    providers
+}
+
+#[cfg(feature = "ec2")]
+fn with_ec2(providers: Providers, means: &Means) -> Providers {
+    use crate::{
+        controller::{Clock as _, SystemClock},
+        provider::ec2::Ec2Providers,
+        spec::ProviderKind,
+    };
+
+    let family = Ec2Providers::new(means.directories.state.clone(), || SystemClock.now());
+    providers.with_family(ProviderKind::Ec2, Arc::new(family))
+}
+
+#[cfg(not(feature = "ec2"))]
+fn with_ec2(providers: Providers, _: &Means) -> Providers {
     providers
 }

@@ -1,11 +1,11 @@
 //! The anchor: a cluster's security group, and who may reach it.
 
-use std::net::IpAddr;
+use jiff::Timestamp;
 
 use super::{
     api::{Belonging, Ec2Api, GroupCall, SeenGroup},
     build::{ClientBlock, client_blocks},
-    names,
+    names::{self, tag},
 };
 use crate::{
     model::ErrorKind,
@@ -17,7 +17,7 @@ pub async fn ensure(
     api: &dyn Ec2Api,
     request: &AnchorRequest,
     installation: &str,
-    caller: Option<IpAddr>,
+    now: Timestamp,
 ) -> Result<String, ProviderError> {
     let ec2 = request.document.spec.ec2().cloned().unwrap_or_default();
     let of = Belonging::Cluster(request.cluster.uid.clone());
@@ -28,7 +28,8 @@ pub async fn ensure(
             Some(subnet) => Some(api.vpc_of_subnet(subnet).await?),
             None => None,
         };
-        let tags = names::tags(&request.cluster, installation, &ec2.tags);
+        let mut tags = names::tags(&request.cluster, installation, &ec2.tags);
+        tags.insert(tag::CREATED_AT.to_owned(), names::moment(now));
         let call = GroupCall {
             name: names::anchor(&request.cluster.uid),
             description: format!("Crewcall cluster {}", request.cluster.name),
@@ -41,6 +42,7 @@ pub async fn ensure(
     if !group.members_are_in {
         ignore_there(api.let_members_in(&group.id).await)?;
     }
+    let caller = if ec2.client_cidrs.is_empty() { api.callers_address().await } else { None };
     let wanted = client_blocks(&ec2, caller);
     let missing = without(&wanted, &group.clients);
     if !missing.is_empty() {

@@ -1,6 +1,6 @@
 //! The calls to AWS that a provider makes, in plain types: made by the client, or by a fake in tests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use super::{
     observe::SeenInstance,
 };
 use crate::{
-    model::{ClusterUid, InstanceId, LaunchId},
+    model::{CallerEnvironment, ClusterUid, InstanceId, LaunchId},
     provider::ProviderError,
 };
 
@@ -21,6 +21,12 @@ pub trait Ec2Api: Send + Sync {
 
     /// The address of AWS Systems Manager, as machines of the region reach it.
     fn machines_ssm(&self) -> String;
+
+    /// Takes over credentials that the caller has in the environment, if there are some.
+    fn renew(&self, environment: &CallerEnvironment);
+
+    /// The address from which the caller is seen; `None`: nobody could tell.
+    async fn callers_address(&self) -> Option<IpAddr>;
 
     /// Instances by their tags, those in every state that EC2 still shows; all pages, or an error.
     async fn instances(&self, of: &Belonging) -> Result<Vec<SeenInstance>, ProviderError>;

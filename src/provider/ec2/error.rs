@@ -107,7 +107,11 @@ pub fn kind(code: &str) -> ErrorKind {
 /// The failure of a call that AWS refused, in AWS' words and with the next step.
 pub fn refused(refusal: &Refusal<'_>) -> ProviderError {
     let Refusal { action, code, message } = refusal;
-    let kind = kind(code);
+    let kind = match kind(code) {
+        // A region that does not have the type: another choice may.
+        ErrorKind::Invalid if message.contains("for InstanceType") => ErrorKind::Capacity,
+        kind => kind,
+    };
     // What AWS could not finish may have been done all the same.
     let residue = match kind {
         ErrorKind::Transient | ErrorKind::Unknown => Residue::Possible,
@@ -184,6 +188,13 @@ mod tests {
         ] {
             assert_eq!(kind(code), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn a_type_that_a_region_does_not_have_is_a_choice_without_room() {
+        let message = "Invalid value 'c6a.large' for InstanceType.";
+        let refusal = Refusal { action: "ec2:RunInstances", code: "InvalidParameterValue", message };
+        assert_eq!(refused(&refusal).kind, ErrorKind::Capacity);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Memory {
     pub parameters: BTreeSet<String>,
     /// Instances that were asked to be removed.
     pub removed: BTreeSet<InstanceId>,
+    /// Whether the cluster is being removed: of what has ended nothing is to be known any more.
+    pub clearing: bool,
     /// Instances that have registered, or of which enough is known.
     machines: BTreeMap<InstanceId, Known>,
 }
@@ -52,9 +54,9 @@ impl Memories {
         act(all.entry(cluster.clone()).or_default())
     }
 
-    /// Forgets a cluster.
+    /// Forgets a cluster that is gone. EC2 shows its machines for an hour more.
     pub fn forget(&self, cluster: &ClusterUid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster);
+        self.with(cluster, |memory| *memory = Memory { clearing: true, ..Memory::default() });
     }
 }
 
@@ -82,7 +84,12 @@ impl Memory {
                 }
             };
             let booting = known.remembered.report.step.as_deref() != Some("starting");
-            if due && !self.removed.contains(&one.id) && (ended || booting) && wanted.len() < CONSOLES {
+            if due
+                && !self.clearing
+                && !self.removed.contains(&one.id)
+                && (ended || booting)
+                && wanted.len() < CONSOLES
+            {
                 known.console_at = Some(now);
                 wanted.push(one.id.clone());
             }
@@ -110,7 +117,8 @@ impl Memory {
             return true;
         }
         let ended = self.of(&seen.id).ended_at.unwrap_or(now);
-        !self.removed.contains(&seen.id)
+        !self.clearing
+            && !self.removed.contains(&seen.id)
             && now.duration_since(ended) < jiff::SignedDuration::try_from(SHOWN).unwrap_or_default()
     }
 }

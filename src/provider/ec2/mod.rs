@@ -6,16 +6,25 @@
 mod anchor;
 mod api;
 pub mod build;
+#[cfg(feature = "ec2")]
+mod client;
 pub mod error;
+#[cfg(feature = "ec2")]
+mod family;
 mod memory;
 pub mod names;
 pub mod observe;
 mod parameters;
+mod prepare;
 pub mod prices;
 mod provider;
 
 pub use api::{Belonging, Ec2Api, GroupCall, ParameterCall, Secrecy, SeenGroup};
-pub use provider::Ec2Provider;
+#[cfg(feature = "ec2")]
+pub use client::{Ec2Client, resolve};
+#[cfg(feature = "ec2")]
+pub use family::Ec2Providers;
+pub use provider::{Ec2Provider, Whose};
 
 #[cfg(test)]
 mod tests;

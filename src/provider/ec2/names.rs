@@ -30,6 +30,8 @@ pub mod tag {
     pub const TEMPLATE: &str = "crewcall:template";
     /// What it costs an hour, in millionths of a dollar, by the document's prices.
     pub const HOURLY: &str = "crewcall:hourly";
+    /// When the anchor was made, which EC2 itself does not say of a security group; the same form.
+    pub const CREATED_AT: &str = "crewcall:created-at";
     /// When it is to be gone whatever happens, as RFC 3339 in UTC, by the second.
     pub const EXPIRES_AT: &str = "crewcall:expires-at";
 }

@@ -21,6 +21,9 @@ const LAST_LINES: usize = 20;
 /// Before each line of the agent's on the console.
 const MARK: &str = "crewcall: ";
 
+/// What the system puts before each line of the node's unit, and the number of the process after it.
+const UNIT: &str = " crewcall[";
+
 /// An instance as EC2 shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenInstance {
@@ -81,14 +84,26 @@ pub struct Report {
     pub last_lines: Vec<String>,
 }
 
-impl Report {
-    /// From the console's text, control characters and all.
-    pub fn of(console: &str) -> Self {
-        let lines: Vec<String> = console
+/// The lines of a console that the node's unit wrote, without what the system puts before them; all where there
+/// are none.
+pub fn own_lines(console: &str) -> Vec<String> {
+    let all = || {
+        console
             .lines()
             .map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>().trim_end().to_owned())
             .filter(|line| !line.is_empty())
-            .collect();
+    };
+    let own: Vec<String> = all()
+        .filter_map(|line| Some(line.split_once(UNIT)?.1.split_once("]: ")?.1.to_owned()))
+        .filter(|line| !line.is_empty())
+        .collect();
+    if own.is_empty() { all().collect() } else { own }
+}
+
+impl Report {
+    /// From the console's text, control characters and all.
+    pub fn of(console: &str) -> Self {
+        let lines = own_lines(console);
         let said: Vec<&str> =
             lines.iter().filter_map(|line| line.split_once(MARK)).map(|(_, said)| said).collect();
         let code = said.iter().rev().find_map(|line| line.strip_prefix("ended with exit code "));
@@ -155,7 +170,7 @@ fn hourly(seen: &SeenInstance, region: &str) -> Option<Money> {
 
 fn state(seen: &SeenInstance, remembered: &Remembered) -> NodeState {
     match seen.state {
-        InstanceState::Pending => NodeState::Pending(Some("booting".to_owned())),
+        InstanceState::Pending => NodeState::Pending(None),
         InstanceState::Running => NodeState::Running,
         // One that is stopped holds its place and its disk, and works for nobody.
         InstanceState::ShuttingDown | InstanceState::Stopping => NodeState::Ending,
@@ -236,7 +251,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        let idle = "[   12.1] python3[6]: crewcall: starting\r\n[ 99.0] python3[6]: crewcall: ended with exit code 77\r\n";
+        let idle = "[   12.1] crewcall[6]: crewcall: starting\r\n[ 99.0] crewcall[6]: crewcall: ended with exit code 77\r\n";
         assert_eq!(exit(idle), (Some(Exit::IDLE), None));
         let no_image = "x crewcall: booted\n\u{1b}[0mx crewcall: failed: docker pull: manifest unknown\n[ 99] reboot: Power down\n";
         assert_eq!(exit(no_image), (None, Some("docker pull: manifest unknown".to_owned())));

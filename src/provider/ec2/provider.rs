@@ -1,6 +1,6 @@
 //! The provider: what the contract asks, in terms of EC2's calls.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
@@ -13,16 +13,20 @@ use super::{
     memory::Memories,
     names::{self, tag},
     observe::{self, InstanceState, Report, SeenInstance},
-    parameters,
+    parameters, prepare,
 };
 use crate::{
     engine::Launch,
-    model::{AnchorState, ClusterKey, ClusterUid, ErrorKind, InstanceId, Launching, NodeName, Observed},
+    model::{
+        AnchorState, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId, Launching, NodeName,
+        Observed,
+    },
     provider::{
         AnchorRequest, Caller, Capabilities, LaunchRequest, Launched, LogRequest, LogStream, Managed,
         NodeFailure, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop, Surrounding, Vitality,
+        installation::installation,
     },
-    spec::{ClusterName, ComputeCluster, EnvironmentSpec},
+    spec::{ClusterName, ComputeCluster},
 };
 
 /// Booting, and pulling an image, may take minutes.
@@ -54,18 +58,32 @@ pub struct Ec2Provider {
 
 struct Shared {
     api: Arc<dyn Ec2Api>,
-    installation: String,
-    caller: Option<IpAddr>,
+    whose: Whose,
     now: Now,
     memories: Memories,
 }
 
+/// Whose clusters a provider makes and sweeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of the installation with that id.
+    Installation(String),
+    /// Those of the installation whose state is in that directory.
+    Below(PathBuf),
+}
+
 impl Ec2Provider {
-    /// With the way to an account and region, the installation's id, and the address from which the caller
-    /// reaches machines, if it is known.
-    pub fn new(api: Arc<dyn Ec2Api>, installation: String, caller: Option<IpAddr>, now: Now) -> Self {
+    /// With the way to an account and region.
+    pub fn new(api: Arc<dyn Ec2Api>, whose: Whose, now: Now) -> Self {
         let memories = Memories::default();
-        Self { shared: Arc::new(Shared { api, installation, caller, now, memories }) }
+        Self { shared: Arc::new(Shared { api, whose, now, memories }) }
+    }
+
+    fn installation(&self) -> Result<String, ProviderError> {
+        match &self.shared.whose {
+            Whose::Installation(id) => Ok(id.clone()),
+            Whose::Below(state) => installation(state),
+        }
     }
 
     fn api(&self) -> &dyn Ec2Api {
@@ -146,19 +164,22 @@ impl Provider for Ec2Provider {
     async fn prepare(
         &self,
         cluster: &ComputeCluster,
-        _caller: &Caller,
+        caller: &Caller,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<Prepared, ProviderError> {
-        progress(format!("asking EC2 in {}", self.api().region()));
-        check(cluster, self.api().region())?;
-        let ec2 = cluster.spec.ec2().cloned().unwrap_or_default();
-        if build::client_blocks(&ec2, self.shared.caller).is_empty() {
-            let message = "nobody could say from which address you reach the scheduler";
-            return Err(ProviderError::new(ErrorKind::Invalid, message)
-                .with_hint("name it: `clientCidrs: [203.0.113.7/32]` in `provider.ec2`"));
-        }
-        self.api().groups(&Belonging::Installation(self.shared.installation.clone())).await?;
-        Ok(Prepared { cluster_environment: None, interpreter: None })
+        let api = self.api();
+        prepare::check(cluster, api.region())?;
+        prepare::check_secrets(cluster, caller)?;
+        api.renew(&caller.environment);
+        progress(format!("asking EC2 in {}", api.region()));
+        prepare::check_clients(cluster, api).await?;
+        api.groups(&Belonging::Installation(self.installation()?)).await?;
+        let cluster_environment = prepare::image(cluster, caller, progress).await?;
+        Ok(Prepared { cluster_environment, interpreter: None })
+    }
+
+    fn renew(&self, environment: &CallerEnvironment) {
+        self.api().renew(environment);
     }
 
     async fn observe(&self, cluster: &ClusterKey) -> Result<Observed, ProviderError> {
@@ -179,8 +200,8 @@ impl Provider for Ec2Provider {
     async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError> {
         let environment = request.environment.clone();
         let cluster = &request.cluster;
-        let group =
-            anchor::ensure(self.api(), request, &self.shared.installation, self.shared.caller).await?;
+        self.api().renew(&environment);
+        let group = anchor::ensure(self.api(), request, &self.installation()?, (self.shared.now)()).await?;
         self.shared.memories.with(&cluster.uid, |memory| {
             memory.environment = Some(environment);
             memory.group = Some(group);
@@ -207,9 +228,9 @@ impl Provider for Ec2Provider {
         };
         let Launch::Dask(program) = &*request.program;
         let wanted = &program.secret_environment;
+        let installation = self.installation()?;
         let placed =
-            parameters::ensure(self.api(), &self.shared.memories, &self.shared.installation, request, wanted)
-                .await?;
+            parameters::ensure(self.api(), &self.shared.memories, &installation, request, wanted).await?;
         let template = document.spec.machine_template(&request.group);
         let root_device = match template.ami.as_deref().filter(|ami| ami.starts_with("ami-")) {
             Some(ami) if template.disk.is_some() => self.api().root_device(ami).await?,
@@ -217,7 +238,7 @@ impl Provider for Ec2Provider {
         };
         let ssm = self.api().machines_ssm();
         let installed = Installed {
-            installation: &self.shared.installation,
+            installation: &installation,
             region: self.api().region(),
             ssm: &ssm,
             group: &group,
@@ -288,19 +309,19 @@ impl Provider for Ec2Provider {
     }
 
     async fn list_managed(&self) -> Result<Vec<Managed>, ProviderError> {
-        let of = Belonging::Installation(self.shared.installation.clone());
+        let of = Belonging::Installation(self.installation()?);
         let (seen, groups) = (self.api().instances(&of).await?, self.api().groups(&of).await?);
         let mut found: BTreeMap<ClusterUid, (Option<ClusterName>, u32, Option<Timestamp>)> = BTreeMap::new();
-        let live = seen.iter().filter(|one| is_there(one));
-        let all = live
-            .map(|one| (&one.tags, Some(one.launched_at)))
-            .chain(groups.iter().map(|group| (&group.tags, None)));
-        for (tags, launched) in all {
+        let machines = seen.iter().filter(|one| is_there(one));
+        let machines = machines.map(|one| (&one.tags, 1, Some(one.launched_at)));
+        let made = |tags: &BTreeMap<String, String>| tags.get(tag::CREATED_AT)?.parse().ok();
+        let anchors = groups.iter().map(|group| (&group.tags, 0, made(&group.tags)));
+        for (tags, machines, since) in machines.chain(anchors) {
             let Some(uid) = tags.get(tag::CLUSTER_UID).and_then(|text| text.parse().ok()) else { continue };
             let (name, count, oldest) = found.entry(uid).or_default();
             *name = name.take().or_else(|| tags.get(tag::CLUSTER)?.parse().ok());
-            *count += u32::from(launched.is_some());
-            *oldest = (*oldest).into_iter().chain(launched).min();
+            *count += machines;
+            *oldest = (*oldest).into_iter().chain(since).min();
         }
         let now = (self.shared.now)();
         Ok(found
@@ -326,9 +347,9 @@ impl Provider for Ec2Provider {
         let instance = instance_of(node)
             .ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("{node} is no machine of EC2")))?;
         let console = self.api().console(&instance).await?;
-        let lines: Vec<&str> = console.lines().collect();
+        let lines = observe::own_lines(&console);
         let skipped = request.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-        let text: String = lines.iter().skip(skipped).flat_map(|line| [line, "\n"]).collect();
+        let text: String = lines.iter().skip(skipped).flat_map(|line| [line.as_str(), "\n"]).collect();
         Ok(stream::iter([Ok(text.into_bytes())]).boxed())
     }
 
@@ -349,6 +370,7 @@ impl Ec2Provider {
 
     /// Removes a cluster: machines until they are gone, parameters, the group last.
     async fn clear(&self, cluster: &ClusterUid) -> Result<Removal, ProviderError> {
+        self.shared.memories.with(cluster, |memory| memory.clearing = true);
         let seen = self.seen(cluster).await?;
         let live: Vec<InstanceId> = seen
             .iter()
@@ -359,7 +381,7 @@ impl Ec2Provider {
         if seen.iter().any(is_there) {
             return Ok(Removal::Ending);
         }
-        parameters::remove(self.api(), &self.shared.installation, cluster).await?;
+        parameters::remove(self.api(), &self.installation()?, cluster).await?;
         let groups = self.api().groups(&Belonging::Cluster(cluster.clone())).await?;
         for group in &groups {
             match self.api().delete_group(&group.id).await {
@@ -386,70 +408,9 @@ fn managed(
         1 => "1 machine".to_owned(),
         _ => format!("{machines} machines"),
     };
-    // A group does not say when it was made: it counts as new, and machines make a cluster old.
+    // What does not say when it was made counts as new.
     let age =
         oldest.map_or(Duration::ZERO, |at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
     let vitality = if machines == 0 { Vitality::Dead } else { Vitality::Alive };
     Managed { id: names::anchor(&cluster), cluster, name, description, age, vitality }
-}
-
-/// What a cluster needs before anything of it is stored.
-fn check(cluster: &ComputeCluster, region: &str) -> Result<(), ProviderError> {
-    let invalid = |message: String, hint: &str| {
-        Err(ProviderError::new(ErrorKind::Invalid, message).with_hint(hint.to_owned()))
-    };
-    let spec = &cluster.spec;
-    let Some(ec2) = spec.ec2() else {
-        return invalid(
-            "the document is not one of a cluster on EC2".to_owned(),
-            "write `provider: {ec2: {}}`",
-        );
-    };
-    if ec2.region.as_ref().is_some_and(|wanted| wanted != region) {
-        return invalid(
-            format!("the region of this session is {region}"),
-            "remove `region`, or set AWS_REGION to it",
-        );
-    }
-    if ec2.instance_profiles.is_none() {
-        return invalid(
-            "machines have no way to fetch their keys: `instanceProfiles` is not set".to_owned(),
-            "apply the module in `terraform/` once per account, and paste the block that it prints; the profiles allow \
-             ssm:GetParameters below /crewcall/ and nothing else",
-        );
-    }
-    match &spec.environment {
-        Some(EnvironmentSpec::Image(image)) if !image.contains('{') => {}
-        _ => {
-            return invalid(
-                "machines run an image, and none is named".to_owned(),
-                "write `environment: {image: ...}`",
-            );
-        }
-    }
-    for (group, _) in spec.groups() {
-        if build::choices(cluster, &group, region).is_empty() {
-            return invalid(
-                format!("no instance type that is known has what the group {group} asks for"),
-                "lower `cpu` or `memory`, or name `instanceTypes`",
-            );
-        }
-    }
-    check_prices(cluster, region)
-}
-
-/// A limit of costs is worth nothing for what has no price.
-fn check_prices(cluster: &ComputeCluster, region: &str) -> Result<(), ProviderError> {
-    let launching = build::launching(cluster, region);
-    let limit = match (launching.max_hourly_cost, launching.max_cost) {
-        (None, None) => return Ok(()),
-        (Some(_), _) => "maxHourlyCost",
-        (None, Some(_)) => "maxCost",
-    };
-    let unknown = launching.choices.values().flatten().find(|choice| choice.hourly.is_none());
-    unknown.map_or(Ok(()), |choice| {
-        let message = format!("`{limit}` cannot be kept: the price of {} is not known", choice.label);
-        Err(ProviderError::new(ErrorKind::Invalid, message)
-            .with_hint("write what it costs an hour in USD: `prices: {m7i.large: 0.1}` in `provider.ec2`"))
-    })
 }

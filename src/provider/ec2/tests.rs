@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{
-    Belonging, Ec2Api, Ec2Provider, GroupCall, ParameterCall, Secrecy, SeenGroup,
+    Belonging, Ec2Api, Ec2Provider, GroupCall, ParameterCall, Secrecy, SeenGroup, Whose,
     build::{ClientBlock, InstancesCall, Market},
     names::{self, tag},
     observe::{InstanceState, SeenInstance},
@@ -51,6 +52,8 @@ struct Account {
     calls: BTreeMap<&'static str, u32>,
     /// The next call of that name has its effect, and its reply is lost.
     lose: BTreeSet<&'static str>,
+    /// Where the caller is.
+    caller: Option<IpAddr>,
     /// There is no room for this market.
     full: Option<Market>,
 }
@@ -94,6 +97,12 @@ impl Ec2Api for Fake {
 
     fn machines_ssm(&self) -> String {
         "https://ssm.eu-central-1.amazonaws.com".to_owned()
+    }
+
+    fn renew(&self, _: &CallerEnvironment) {}
+
+    async fn callers_address(&self) -> Option<IpAddr> {
+        self.with(|account| account.caller)
     }
 
     async fn instances(&self, of: &Belonging) -> Result<Vec<SeenInstance>, ProviderError> {
@@ -269,9 +278,11 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let cluster = ClusterKey { uid: ClusterUid::from_random(7), name: "demo".parse().unwrap() };
+        let fake = Arc::new(Fake::default());
+        fake.with(|account| account.caller = "198.51.100.7".parse().ok());
         let authority = ClusterAuthority::new(&cluster.uid, Duration::from_hours(24), now()).unwrap();
         Self {
-            fake: Arc::default(),
+            fake,
             cluster,
             document: Arc::new(load("test", DOCUMENT).unwrap().cluster),
             identity: Arc::new(authority.issue(CertificateRole::Worker, &[]).unwrap()),
@@ -280,8 +291,7 @@ impl Scene {
 
     /// A provider as after a restart: it remembers nothing.
     fn provider(&self) -> Ec2Provider {
-        let caller = "198.51.100.7".parse().ok();
-        Ec2Provider::new(self.fake.clone(), "here".to_owned(), caller, now)
+        Ec2Provider::new(self.fake.clone(), Whose::Installation("here".to_owned()), now)
     }
 
     fn anchor(&self, token: Option<&str>) -> AnchorRequest {
@@ -338,10 +348,10 @@ async fn an_anchor_is_one_group_however_often_it_is_asked_for() {
 async fn a_caller_who_has_moved_is_let_in_and_the_old_address_shut_out() {
     let scene = Scene::new();
     scene.provider().ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
-    let moved = Ec2Provider::new(scene.fake.clone(), "here".to_owned(), "203.0.113.1".parse().ok(), now);
-    moved.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
-    let unknown = Ec2Provider::new(scene.fake.clone(), "here".to_owned(), None, now);
-    unknown.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
+    scene.fake.with(|account| account.caller = "203.0.113.1".parse().ok());
+    scene.provider().ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
+    scene.fake.with(|account| account.caller = None);
+    scene.provider().ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
     scene.fake.with(|account| {
         let group = account.groups.values().next().unwrap();
         assert_eq!(group.clients, [ClientBlock::V4("203.0.113.1/32".to_owned())]);
@@ -453,7 +463,7 @@ async fn what_an_installation_made_is_listed_and_swept_by_cluster() {
     while !provider.list_managed().await.unwrap().is_empty() {
         provider.sweep(&managed[0]).await.unwrap();
     }
-    let foreign = Ec2Provider::new(scene.fake.clone(), "there".to_owned(), None, now);
+    let foreign = Ec2Provider::new(scene.fake.clone(), Whose::Installation("there".to_owned()), now);
     assert!(foreign.list_managed().await.unwrap().is_empty());
 }
 
@@ -464,7 +474,7 @@ async fn a_machine_that_fails_to_boot_says_why_in_its_own_words() {
     provider.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
     let made = provider.launch(&LaunchRequest { count: 1, ..scene.launch(1, 0) }).await.unwrap().instances;
     scene.fake.with(|account| {
-        let text = "[ 3.1] python3[9]: crewcall: pulling the image x\n[ 9.9] python3[9]: crewcall: failed: docker pull: no such image\n";
+        let text = "[ 3.1] crewcall[9]: crewcall: pulling the image x\n[ 9.9] crewcall[9]: crewcall: failed: docker pull: no such image\n";
         account.consoles.insert(made[0].clone(), text.to_owned());
         let seen = account.instances.get_mut(&made[0]).unwrap();
         (seen.state, seen.reason) = (InstanceState::Terminated, Some("Instance initiated shutdown".to_owned()));
@@ -498,7 +508,8 @@ async fn another_lifetime_is_one_call_for_all_machines() {
 #[tokio::test]
 async fn a_document_that_cannot_work_is_refused_before_anything_is_made() {
     let scene = Scene::new();
-    let caller = Caller { context: CallerContext::default(), environment: CallerEnvironment::default() };
+    let environment = CallerEnvironment([("MY_TOKEN".to_owned(), "x".to_owned())].into());
+    let caller = Caller { context: CallerContext::default(), environment };
     let refused = async |from: &str, to: &str| {
         let document = load("test", &DOCUMENT.replace(from, to)).unwrap().cluster;
         let error = scene.provider().prepare(&document, &caller, &|_| ()).await.unwrap_err();

@@ -74,6 +74,18 @@ pub(super) fn trust() -> Result<Arc<ClientConfig>, RegistryError> {
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
+/// What a page of a few bytes says.
+#[cfg(feature = "ec2")]
+pub(in crate::provider) async fn text(uri: &Uri) -> Result<String, RegistryError> {
+    let trust = if uri.scheme_str() == Some("http") { None } else { Some(trust()?) };
+    let ask = Ask { method: Method::GET, uri: uri.clone(), accept: None, authorization: None, most: 1 << 12 };
+    let answer = send(&ask, trust.as_ref()).await?;
+    if answer.status != StatusCode::OK {
+        return Err(ask.unexpected(format!("status {}", answer.status)));
+    }
+    Ok(String::from_utf8_lossy(&answer.body).trim().to_owned())
+}
+
 /// Asks once. Redirects are not followed.
 pub(super) async fn send(ask: &Ask, trust: Option<&Arc<ClientConfig>>) -> Result<Answer, RegistryError> {
     let silent = |_| RegistryError::Silent {

@@ -13,5 +13,7 @@ mod tests;
 pub use client::RegistryClient;
 pub use docker_config::DockerConfig;
 pub use error::{RegistryError, ResolveError};
+#[cfg(feature = "ec2")]
+pub(in crate::provider) use http::text;
 pub use options::RegistryOptions;
-pub use resolve::resolve;
+pub use resolve::{environment, resolve};

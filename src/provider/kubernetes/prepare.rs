@@ -8,11 +8,10 @@ use super::{
     names::{self, label},
 };
 use crate::{
-    environment::image::{ImageError, ImageTemplate},
     model::{ErrorKind, KubernetesContext},
     provider::{
         Caller, ProviderError,
-        images::{self, RegistryClient, RegistryOptions, ResolveError},
+        images::{self, RegistryOptions, ResolveError},
     },
     spec::{ComputeCluster, EnvironmentSpec, GroupName},
 };
@@ -110,31 +109,19 @@ pub async fn resolve_image(
     caller: &Caller,
     progress: &(dyn Fn(String) + Send + Sync),
 ) -> Result<Option<EnvironmentSpec>, ProviderError> {
-    let template = match &cluster.spec.environment {
-        None => ImageTemplate::default(),
-        Some(EnvironmentSpec::Image(text)) => text.parse().map_err(|error: ImageError| {
-            ProviderError::new(ErrorKind::Invalid, error.to_string()).with_hint(error.hint())
-        })?,
-        Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_)) => {
-            let message = "pods run an image; packages and interpreters are for clusters on this machine";
-            return Err(ProviderError::new(ErrorKind::Invalid, message)
-                .with_hint("write `environment: {image: ...}`"));
-        }
-    };
-    if cluster.spec.environment.is_some() && !template.has_places() {
-        return Ok(None);
+    if let Some(EnvironmentSpec::Packages(_) | EnvironmentSpec::Interpreter(_)) = &cluster.spec.environment {
+        let message = "pods run an image; packages and interpreters are for clusters on this machine";
+        return Err(
+            ProviderError::new(ErrorKind::Invalid, message).with_hint("write `environment: {image: ...}`")
+        );
     }
-    progress(format!("looking for the image {template}"));
-    let versions = caller.context.interpreter.as_ref().map(|interpreter| interpreter.versions.clone());
     let mut options = RegistryOptions::of_caller(&caller.environment).await.map_err(ResolveError::from)?;
     for secret in cluster.spec.pod_template(&GroupName::scheduler()).image_pull_secrets {
         if let Some(logins) = client.logins(&secret.name).await? {
             options = options.with_logins(logins);
         }
     }
-    let registry = RegistryClient::new(options);
-    let pinned = images::resolve(&versions.unwrap_or_default(), &template, &registry).await?;
-    Ok(Some(EnvironmentSpec::Image(pinned.to_string())))
+    images::environment(cluster.spec.environment.as_ref(), caller, options, progress).await
 }
 
 /// Whether the caller has what `secretEnv` names.

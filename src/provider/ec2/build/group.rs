@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    provider::ec2::names::{COMM_PORT, DASHBOARD_PORT},
+    provider::ec2::names::COMM_PORT,
     spec::{ANYWHERE, Ec2Spec},
 };
 
@@ -17,8 +17,8 @@ pub enum ClientBlock {
 }
 
 impl ClientBlock {
-    /// The ports that are open to clients, each of which asks for the client's certificate.
-    pub const PORTS: [u16; 2] = [COMM_PORT, DASHBOARD_PORT];
+    /// The one port that is open to clients, which asks for their certificate.
+    pub const PORTS: [u16; 1] = [COMM_PORT];
 
     /// The block as text.
     pub fn as_str(&self) -> &str {

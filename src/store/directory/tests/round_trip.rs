@@ -145,6 +145,7 @@ fn context() -> impl Strategy<Value = CallerContext> {
             document_directory: PathBuf::new(),
             umask,
             kubernetes: None,
+            ec2: None,
             custom_resource: None,
         },
     )

@@ -107,6 +107,8 @@ impl Machine {
         command.arg(format!("--directory={}", self.root().display()));
         command.arg(format!("--machine={}", self.id));
         command.arg(format!("--network-namespace-path=/run/netns/{}", self.id));
+        // What a host may do to its own network; nspawn takes it away where the namespace is not of its making.
+        command.arg("--capability=CAP_NET_ADMIN");
         // Images of containers lie on the machine's own disk: overlays do not lie on overlays.
         command.arg(format!("--bind={}:/var/lib/containers", self.directory.join("containers").display()));
         command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console).process_group(0);

@@ -16,7 +16,9 @@ pub struct InstanceType {
 }
 
 /// Families in which memory goes with processors: name, architecture, GiB for each processor.
-const FAMILIES: [(&str, &str, u32); 16] = [
+const FAMILIES: [(&str, &str, u32); 18] = [
+    ("c6a", "x86_64", 2),
+    ("m7a", "x86_64", 4),
     ("c5", "x86_64", 2),
     ("c6i", "x86_64", 2),
     ("c6g", "arm64", 2),

@@ -24,6 +24,7 @@ import urllib.request
 IMDS = "http://169.254.169.254/latest/"
 FILES = "/run/crewcall/files"
 WORK = "/var/lib/crewcall"
+HOPELESS = ("manifest unknown", "not found", "denied")
 USER = 1000
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -74,14 +75,19 @@ def signed(key, text):
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
 
-def ssm(node, names):
-    """Read parameters of AWS Systems Manager with the machine's own role (Signature Version 4)."""
+def login():
+    """Credentials of the machine's own role."""
     role = (metadata("iam/security-credentials/") or "").split("\n")[0].strip()
     if not role:
         raise ValueError("the machine has no instance profile yet")
-    login = json.loads(metadata("iam/security-credentials/" + role))
+    return json.loads(metadata("iam/security-credentials/" + role))
+
+
+def parameter(node, name):
+    """Read one parameter of AWS Systems Manager with the machine's own role (Signature Version 4)."""
+    keys = login()
     url, region = node["ssm"], node["region"]
-    body = json.dumps({"Names": names, "WithDecryption": True})
+    body = json.dumps({"Name": name, "WithDecryption": True})
     host = url.split("://", 1)[1].rstrip("/")
     now = datetime.datetime.now(datetime.timezone.utc)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
@@ -89,8 +95,8 @@ def ssm(node, names):
         "content-type": "application/x-amz-json-1.1",
         "host": host,
         "x-amz-date": stamp,
-        "x-amz-security-token": login["Token"],
-        "x-amz-target": "AmazonSSM.GetParameters",
+        "x-amz-security-token": keys["Token"],
+        "x-amz-target": "AmazonSSM.GetParameter",
     }
     listed = ";".join(headers)
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
@@ -98,21 +104,16 @@ def ssm(node, names):
     canonical = f"POST\n/\n\n{lines}\n{listed}\n{digest}"
     scope = f"{day}/{region}/ssm/aws4_request"
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
-    key = ("AWS4" + login["SecretAccessKey"]).encode()
+    key = ("AWS4" + keys["SecretAccessKey"]).encode()
     for part in (day, region, "ssm", "aws4_request", f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashed}"):
         key = signed(key, part)
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={login['AccessKeyId']}/{scope}, "
+        f"AWS4-HMAC-SHA256 Credential={keys['AccessKeyId']}/{scope}, "
         f"SignedHeaders={listed}, Signature={key.hex()}"
     )
     request = urllib.request.Request(url, data=body.encode(), headers=headers)
     with DIRECT.open(request, timeout=20) as reply:
-        answer = json.load(reply)
-    found = {item["Name"]: item["Value"] for item in answer["Parameters"]}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise ValueError(f"{len(missing)} of {len(names)} parameters are not there")
-    return [found[name] for name in names]
+        return json.load(reply)["Parameter"]["Value"]
 
 
 def place(name, text):
@@ -127,8 +128,11 @@ def place(name, text):
 
 def fetch(node):
     """Secrets and files from the cluster's parameters; secret environment variables are returned."""
-    names = [node["secrets"], *node["files"]]
-    secrets, *chunks = patiently("cannot read the cluster's secrets", lambda: ssm(node, names), 300)
+    # One by one: the role may do nothing else. Many machines that boot at once are throttled.
+    secrets, *chunks = [
+        patiently("cannot read the cluster's secrets", lambda name=name: parameter(node, name), 300)
+        for name in [node["secrets"], *node["files"]]
+    ]
     secrets = json.loads(secrets)
     for name, text in secrets.get("tls", {}).items():
         place("tls/" + name, text)
@@ -155,7 +159,8 @@ def pull(image):
             docker("pull", "--quiet", image)
             return
         except Failed as error:
-            if pause is None:
+            # An image that is not there, or not for us, will not be there in half a minute.
+            if pause is None or any(word in str(error) for word in HOPELESS):
                 raise
             say(f"pulling again in {pause} s: {error}")
             time.sleep(pause)

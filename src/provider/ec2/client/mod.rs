@@ -1,0 +1,8 @@
+//! The calls to AWS, with AWS' own SDK. Its types are known here alone.
+
+mod calls;
+mod failure;
+mod session;
+mod shapes;
+
+pub use session::{Ec2Client, resolve};
