@@ -9,8 +9,11 @@ use super::{
     user_data::{Sources, user_data},
 };
 use crate::{
+    model::ClusterKey,
     provider::{LaunchRequest, ec2::names},
-    spec::{AddressKind, Architecture, InstanceProfiles, MachineTemplate, VolumeType},
+    spec::{
+        AddressKind, Architecture, ComputeCluster, GroupName, InstanceProfiles, MachineTemplate, VolumeType,
+    },
 };
 
 /// The size of a root volume where the document does not say, in GiB: that of Amazon's image for containers.
@@ -46,8 +49,8 @@ pub struct InstancesCall {
     pub image: String,
     /// What to ask for.
     pub choice: LaunchChoice,
-    /// The cluster's security group.
-    pub group: String,
+    /// The cluster's security group; `None`: there is none yet, and the call is only tried.
+    pub group: Option<String>,
     /// Whether machines get a public address; `None`: as the subnet has it.
     pub public_address: Option<bool>,
     /// A placement group.
@@ -103,24 +106,54 @@ pub fn launch(
         request.expires_at,
         choice.hourly,
     ));
-    let InstanceProfiles { scheduler, workers } = ec2.instance_profiles.unwrap_or_default();
-    let profile = if request.group.is_scheduler() { scheduler } else { workers };
-    // Default subnets give out public addresses; others as the call says.
-    let in_subnet = matches!(choice.place, Place::Subnet(_));
     Ok(InstancesCall {
         token: request.token.clone(),
         count: request.count,
-        image: image(&template),
-        choice: choice.clone(),
-        group: installed.group.to_owned(),
-        public_address: in_subnet.then_some(ec2.addresses == AddressKind::Public),
-        placement_group: template.placement_group.clone(),
-        profile,
-        key_name: ec2.key_name,
+        group: Some(installed.group.to_owned()),
         user_data: STANDARD.encode(user_data(request, choice.market, sources)?),
         disk: disk(&template, installed.root_device),
-        tags,
+        ..machines(&request.document, &request.group, choice, tags)
     })
+}
+
+/// The call of a launch of one machine that is only tried: before there is a cluster, without what only it has.
+pub fn trial(
+    document: &ComputeCluster,
+    cluster: &ClusterKey,
+    group: &GroupName,
+    choice: &LaunchChoice,
+    installation: &str,
+) -> InstancesCall {
+    let ec2 = document.spec.ec2().cloned().unwrap_or_default();
+    machines(document, group, choice, names::tags(cluster, installation, &ec2.tags))
+}
+
+/// What follows from a document and a choice alone: one machine, in no security group yet.
+fn machines(
+    document: &ComputeCluster,
+    group: &GroupName,
+    choice: &LaunchChoice,
+    tags: BTreeMap<String, String>,
+) -> InstancesCall {
+    let ec2 = document.spec.ec2().cloned().unwrap_or_default();
+    let template = document.spec.machine_template(group);
+    let InstanceProfiles { scheduler, workers } = ec2.instance_profiles.unwrap_or_default();
+    // Default subnets give out public addresses; others as the call says.
+    let in_subnet = matches!(choice.place, Place::Subnet(_));
+    InstancesCall {
+        token: String::new(),
+        count: 1,
+        image: image(&template),
+        choice: choice.clone(),
+        group: None,
+        public_address: in_subnet.then_some(ec2.addresses == AddressKind::Public),
+        placement_group: template.placement_group.clone(),
+        profile: if group.is_scheduler() { scheduler } else { workers },
+        key_name: ec2.key_name,
+        user_data: String::new(),
+        disk: disk(&template, None),
+        tags,
+    }
 }
 
 /// Amazon's own image for containers, which has Docker, in the newest version that Amazon recommends.

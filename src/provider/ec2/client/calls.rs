@@ -3,10 +3,17 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::{
-    HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
-    InstanceMetadataOptionsRequest, InstanceMetadataTagsState, IpPermission, MarketType, ResourceType,
-    ShutdownBehavior, Tag, UserIdGroupPair,
+use aws_sdk_ec2::{
+    Client,
+    operation::{
+        create_security_group::builders::CreateSecurityGroupFluentBuilder,
+        run_instances::builders::RunInstancesFluentBuilder,
+    },
+    types::{
+        HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
+        InstanceMetadataOptionsRequest, InstanceMetadataTagsState, IpPermission, MarketType, Reservation,
+        ResourceType, ShutdownBehavior, Tag, UserIdGroupPair,
+    },
 };
 use aws_sdk_ssm::types::ParameterType;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -57,51 +64,20 @@ impl Ec2Api for Ec2Client {
         let mut all = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed(ACTION, &error))?;
-            all.extend(page.reservations().iter().flat_map(|one| one.instances()).filter_map(seen));
+            all.extend(page.reservations().iter().flat_map(Reservation::instances).filter_map(seen));
         }
         Ok(all)
     }
 
     async fn run_instances(&self, call: &InstancesCall) -> Result<Vec<InstanceId>, ProviderError> {
         const ACTION: &str = "ec2:RunInstances";
-        let interfaces = interfaces(call);
-        let groups = interfaces.is_none().then(|| vec![call.group.clone()]);
-        let market = (call.choice.market == Market::Spot)
-            .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
-        let metadata = InstanceMetadataOptionsRequest::builder()
-            .http_tokens(HttpTokensState::Required)
-            .http_put_response_hop_limit(1)
-            .instance_metadata_tags(InstanceMetadataTagsState::Enabled)
-            .build();
-        let kinds = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
-        let answer = self
-            .ec2()
-            .await?
-            .run_instances()
-            .client_token(&call.token)
-            .min_count(1)
-            .max_count(count(call.count))
-            .image_id(&call.image)
-            .instance_type(call.choice.instance_type.as_str().into())
-            .set_instance_market_options(market)
-            .set_placement(placement(call))
-            .set_network_interfaces(interfaces)
-            .set_security_group_ids(groups)
-            .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&call.profile).build())
-            .set_key_name(call.key_name.clone())
-            .user_data(&call.user_data)
-            .set_block_device_mappings(disk(call))
-            .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
-            .metadata_options(metadata)
-            .set_tag_specifications(Some(kinds.map(|kind| tagged(kind, &call.tags)).into()))
-            .send()
-            .await
-            .map_err(|error| self.failed(ACTION, &error))?;
+        let answer = launch_call(&self.ec2().await?, call).send().await;
+        let answer = answer.map_err(|error| self.failed(ACTION, &error))?;
         Ok(answer.instances().iter().filter_map(|one| one.instance_id()).map(InstanceId::new).collect())
     }
 
     async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError> {
-        let call = self.ec2().await?.terminate_instances().set_instance_ids(ids(instances));
+        let call = self.ec2().await?.terminate_instances().set_instance_ids(Some(ids(instances)));
         call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:TerminateInstances", &error))
     }
 
@@ -110,8 +86,12 @@ impl Ec2Api for Ec2Client {
         instances: &[InstanceId],
         tags: &BTreeMap<String, String>,
     ) -> Result<(), ProviderError> {
-        let call =
-            self.ec2().await?.create_tags().set_resources(ids(instances)).set_tags(Some(sdk_tags(tags)));
+        let call = self
+            .ec2()
+            .await?
+            .create_tags()
+            .set_resources(Some(ids(instances)))
+            .set_tags(Some(sdk_tags(tags)));
         call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:CreateTags", &error))
     }
 
@@ -120,7 +100,7 @@ impl Ec2Api for Ec2Client {
             .ec2()
             .await?
             .delete_tags()
-            .set_resources(ids(instances))
+            .set_resources(Some(ids(instances)))
             .tags(Tag::builder().key(key).build());
         call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:DeleteTags", &error))
     }
@@ -173,17 +153,8 @@ impl Ec2Api for Ec2Client {
 
     async fn create_group(&self, call: &GroupCall) -> Result<String, ProviderError> {
         const ACTION: &str = "ec2:CreateSecurityGroup";
-        let answer = self
-            .ec2()
-            .await?
-            .create_security_group()
-            .group_name(&call.name)
-            .description(&call.description)
-            .set_vpc_id(call.vpc.clone())
-            .tag_specifications(tagged(ResourceType::SecurityGroup, &call.tags))
-            .send()
-            .await
-            .map_err(|error| self.failed(ACTION, &error))?;
+        let answer = group_call(&self.ec2().await?, call).send().await;
+        let answer = answer.map_err(|error| self.failed(ACTION, &error))?;
         answer.group_id.ok_or_else(|| nothing(ACTION, "group's id"))
     }
 
@@ -250,4 +221,49 @@ impl Ec2Api for Ec2Client {
         let call = self.ssm().await?.delete_parameters().set_names(Some(names.to_vec()));
         call.send().await.map(|_| ()).map_err(|error| self.failed("ssm:DeleteParameters", &error))
     }
+}
+
+/// `RunInstances`, not sent yet.
+pub(super) fn launch_call(ec2: &Client, call: &InstancesCall) -> RunInstancesFluentBuilder {
+    let interfaces = interfaces(call);
+    let groups = call.group.clone().filter(|_| interfaces.is_none()).map(|group| vec![group]);
+    let market = (call.choice.market == Market::Spot)
+        .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
+    let metadata = InstanceMetadataOptionsRequest::builder()
+        .http_tokens(HttpTokensState::Required)
+        .http_put_response_hop_limit(1)
+        .instance_metadata_tags(InstanceMetadataTagsState::Enabled)
+        .build();
+    let kinds = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+    ec2.run_instances()
+        .set_client_token(some(&call.token))
+        .min_count(1)
+        .max_count(count(call.count))
+        .image_id(&call.image)
+        .instance_type(call.choice.instance_type.as_str().into())
+        .set_instance_market_options(market)
+        .set_placement(placement(call))
+        .set_network_interfaces(interfaces)
+        .set_security_group_ids(groups)
+        .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&call.profile).build())
+        .set_key_name(call.key_name.clone())
+        .set_user_data(some(&call.user_data))
+        .set_block_device_mappings(disk(call))
+        .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
+        .metadata_options(metadata)
+        .set_tag_specifications(Some(kinds.map(|kind| tagged(kind, &call.tags)).into()))
+}
+
+/// `CreateSecurityGroup`, not sent yet.
+pub(super) fn group_call(ec2: &Client, call: &GroupCall) -> CreateSecurityGroupFluentBuilder {
+    ec2.create_security_group()
+        .group_name(&call.name)
+        .description(&call.description)
+        .set_vpc_id(call.vpc.clone())
+        .tag_specifications(tagged(ResourceType::SecurityGroup, &call.tags))
+}
+
+/// A call that is only tried has no token and no user data.
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }

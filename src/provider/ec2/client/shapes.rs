@@ -42,8 +42,8 @@ pub(super) fn filters(of: &Belonging) -> Vec<Filter> {
     }
 }
 
-pub(super) fn ids(instances: &[InstanceId]) -> Option<Vec<String>> {
-    Some(instances.iter().map(|id| id.as_str().to_owned()).collect())
+pub(super) fn ids(instances: &[InstanceId]) -> Vec<String> {
+    instances.iter().map(|id| id.as_str().to_owned()).collect()
 }
 
 pub(super) fn count(number: u32) -> i32 {
@@ -133,7 +133,7 @@ pub(super) fn interfaces(call: &InstancesCall) -> Option<Vec<InstanceNetworkInte
     let interface = InstanceNetworkInterfaceSpecification::builder()
         .device_index(0)
         .subnet_id(subnet)
-        .groups(&call.group)
+        .set_groups(call.group.clone().map(|group| vec![group]))
         .set_associate_public_ip_address(call.public_address)
         .delete_on_termination(true);
     Some(vec![interface.build()])
