@@ -37,7 +37,7 @@ pub enum ErrorKind {
 }
 
 /// An error and its causes on one line, without what one repeats of the next.
-pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

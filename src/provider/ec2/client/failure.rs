@@ -42,7 +42,7 @@ where
 }
 
 /// An error with what is behind it, on one line.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
+fn told(error: &dyn std::error::Error) -> String {
     let text = with_causes(error);
     text.lines().next().unwrap_or_default().trim_end_matches(". Attempted:").to_owned()
 }
