@@ -134,10 +134,11 @@ resource "aws_instance" "controller" {
 
   user_data_replace_on_change = true
   user_data = templatefile("${path.module}/controller.sh.tftpl", {
-    volume  = replace(aws_ebs_volume.state[each.key].id, "-", "")
-    region  = local.region
-    program = each.value.program_url == null ? "" : each.value.program_url
-    sha256  = each.value.program_sha256 == null ? "" : each.value.program_sha256
+    volume       = replace(aws_ebs_volume.state[each.key].id, "-", "")
+    region       = local.region
+    installation = var.installation == "*" ? "" : var.installation
+    program      = each.value.program_url == null ? "" : each.value.program_url
+    sha256       = each.value.program_sha256 == null ? "" : each.value.program_sha256
   })
 
   metadata_options {

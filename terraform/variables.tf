@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "installation" {
-  description = "The installation whose clusters may be made and removed, as it is in the file `installation` of Crewcall's state directory; `*` for every installation of the account."
+  description = "The installation whose clusters may be made and removed, as it is in the file `installation` of Crewcall's state directory (with `controller`: of that machine's, which gets it); `*` for every installation of the account."
   type        = string
   default     = "*"
 

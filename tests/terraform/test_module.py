@@ -12,7 +12,7 @@ from textwrap import indent
 import pytest
 import yaml
 from conftest import CONFIGURATIONS
-from stack import CHECKOUT, PATIENCE, Stack, moto, stack
+from stack import CHECKOUT, INSTALLATION, PATIENCE, Stack, moto, stack
 
 DOCUMENT = """\
 apiVersion: crewcall.dev/v1alpha1
@@ -131,6 +131,7 @@ def test_the_controllers_script_is_one_that_a_shell_reads(applied: Callable[[str
     volume = one.outputs()["controller"]["volume_id"].replace("-", "")
     assert f"nvme-Amazon_Elastic_Block_Store_{volume} " in script
     assert ("sha256sum --check" in script) == (name == "everything")
+    assert (INSTALLATION in script) == (name == "everything")
     done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and not done.stderr, done.stderr
     if shutil.which("shellcheck"):
