@@ -52,5 +52,5 @@ resource "aws_iam_instance_profile" "machine" {
 resource "aws_iam_service_linked_role" "spot" {
   count = var.create_spot_role ? 1 : 0
 
-  aws_service_name = "spot.${data.aws_partition.here.dns_suffix}"
+  aws_service_name = "spot.amazonaws.com"
 }

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,9 @@ class Stack:
     folder: Path
     url: str
     home: Path
+    # Exit code and words of the plan after it was applied.
+    second_plan: tuple[int, str] = (-1, "not made")
+    _outputs: dict[str, Any] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         """Variables of a terraform that asks moto, and nobody else."""
@@ -91,9 +94,11 @@ class Stack:
         return done.returncode, done.stdout
 
     def outputs(self) -> dict[str, Any]:
-        """What the configuration prints."""
-        said = json.loads(self.terraform("output", "-json")[1])
-        return {name: one["value"] for name, one in said.items()}
+        """What the configuration prints, as it was when it was first asked."""
+        if not self._outputs:
+            said = json.loads(self.terraform("output", "-json")[1])
+            self._outputs = {name: one["value"] for name, one in said.items()}
+        return self._outputs
 
     def aws(self, service: str) -> Any:
         """A client of boto3 for the same account."""
