@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{
     api::{Belonging, Ec2Api, GroupCall, ParameterCall, Secrecy},
     build::{self, InstancesCall, LaunchChoice, Market, trial},
-    names::{self, tag},
+    names,
     observe::InstanceState,
     prepare, prices,
 };
@@ -38,14 +38,10 @@ pub trait Ec2Trials: Ec2Api {
 pub enum Trial<'a> {
     /// `RunInstances`, with `PassRole` and `CreateTags`.
     Launch(&'a InstancesCall),
-    /// `CreateSecurityGroup`, with `CreateTags`.
-    MakeGroup(&'a GroupCall),
     /// `AuthorizeSecurityGroupIngress`.
     LetIn(&'a str),
     /// `RevokeSecurityGroupIngress`.
     ShutOut(&'a str),
-    /// `DeleteSecurityGroup`.
-    DeleteGroup(&'a str),
     /// `TerminateInstances`.
     Terminate(&'a InstanceId),
     /// `CreateTags`.
@@ -152,8 +148,8 @@ pub async fn examine(
         prepare::check(document, api.region())
             .map(|()| "there are machines for every group, and a profile for every role".to_owned()),
     ));
-    found.extend(launches(api, document, &cluster, installation).await);
-    found.extend(groups_and_machines(api, document, &cluster, installation).await);
+    found.extend(groups_and_launches(api, document, &cluster, installation).await);
+    found.push(machines(api, installation).await);
     found.push(Examined::of(PARAMETERS, parameters(api, installation, bits).await));
     found.extend(quotas(api, document).await);
     found.push(reach(api, document).await);
@@ -193,86 +189,96 @@ fn first_choices(document: &ComputeCluster, region: &str) -> Vec<(GroupName, Lau
         .collect()
 }
 
-/// A launch of each group, which is not made.
-async fn launches(
+/// A security group, which is made, tried and removed: the smallest policy allows launches into such a group only.
+async fn groups_and_launches(
     api: &dyn Ec2Trials,
     document: &ComputeCluster,
     cluster: &ClusterKey,
     installation: &str,
+) -> Vec<Examined> {
+    const WHAT: &str = "groups";
+    let ec2 = document.spec.ec2().cloned().unwrap_or_default();
+    let tags = names::tags(cluster, installation, &ec2.tags);
+    let group = match make_group(api, ec2.subnets.first(), cluster, tags.clone()).await {
+        Ok(group) => group,
+        Err(error) => return vec![Examined::bad(WHAT, error)],
+    };
+    let mut tried = all_of(api, &[Trial::LetIn(&group), Trial::ShutOut(&group)]).await;
+    let launches = launches(api, document, &group, &tags).await;
+    if let Err(error) = api.delete_group(&group).await {
+        tried = Err(error);
+    }
+    let tried = tried.map(|()| "may be made, opened, closed and removed".to_owned());
+    std::iter::once(Examined::of(WHAT, tried)).chain(launches).collect()
+}
+
+async fn make_group(
+    api: &dyn Ec2Trials,
+    subnet: Option<&String>,
+    cluster: &ClusterKey,
+    tags: BTreeMap<String, String>,
+) -> Result<String, ProviderError> {
+    let vpc = match subnet {
+        Some(subnet) => Some(api.vpc_of_subnet(subnet).await?),
+        None => None,
+    };
+    let call = GroupCall {
+        name: names::anchor(&cluster.uid),
+        description: "Crewcall looks whether it may make groups".to_owned(),
+        vpc,
+        tags,
+    };
+    api.create_group(&call).await
+}
+
+/// A launch of a machine of each group, which is not made.
+async fn launches(
+    api: &dyn Ec2Trials,
+    document: &ComputeCluster,
+    security_group: &str,
+    tags: &BTreeMap<String, String>,
 ) -> Vec<Examined> {
     let mut found = Vec::new();
     if document.spec.ec2().is_none_or(|ec2| ec2.instance_profiles.is_none()) {
         return found;
     }
     for (group, choice) in first_choices(document, api.region()) {
-        let call = trial(document, cluster, &group, &choice, installation);
+        let call = trial(document, &group, &choice, security_group, tags.clone());
         let told = format!("{group}: {choice}, with its image, profile {} and tags", call.profile);
         found.push(Examined::of(LAUNCHING, api.attempt(Trial::Launch(&call)).await.map(|()| told)));
     }
     found
 }
 
-/// The security group, and what is done with machines and groups that are there.
-async fn groups_and_machines(
-    api: &dyn Ec2Trials,
-    document: &ComputeCluster,
-    cluster: &ClusterKey,
-    installation: &str,
-) -> Vec<Examined> {
-    const GROUPS: &str = "groups";
-    const MACHINES: &str = "machines";
-    let ec2 = document.spec.ec2().cloned().unwrap_or_default();
-    let call = GroupCall {
-        name: names::anchor(&cluster.uid),
-        description: format!("Crewcall cluster {}", cluster.name),
-        vpc: None,
-        tags: names::tags(cluster, installation, &ec2.tags),
+/// What is done with machines that are there.
+async fn machines(api: &dyn Ec2Trials, installation: &str) -> Examined {
+    const WHAT: &str = "machines";
+    let seen = match api.instances(&Belonging::Installation(installation.to_owned())).await {
+        Ok(seen) => seen,
+        Err(error) => return Examined::bad(WHAT, error),
     };
-    let made = api.attempt(Trial::MakeGroup(&call)).await;
-    let mut found = vec![Examined::of(GROUPS, made.map(|()| "may be made".to_owned()))];
-    let ours = Belonging::Installation(installation.to_owned());
-    found.push(match api.groups(&ours).await {
-        Err(error) => Examined::bad(GROUPS, error),
-        Ok(seen) => match seen.first() {
-            None => Examined::good(GROUPS, NOT_ASKED),
-            Some(group) => {
-                let trials =
-                    [Trial::LetIn(&group.id), Trial::ShutOut(&group.id), Trial::DeleteGroup(&group.id)];
-                Examined::of(GROUPS, all_of(api, &trials, "may be opened, closed and removed").await)
-            }
-        },
-    });
-    found.push(match api.instances(&ours).await {
-        Err(error) => Examined::bad(MACHINES, error),
-        Ok(seen) => match seen.iter().find(|one| is_up(one.state)) {
-            None => Examined::good(MACHINES, NOT_ASKED),
-            Some(one) => {
-                let trials = [
-                    Trial::Terminate(&one.id),
-                    Trial::Tag(&one.id),
-                    Trial::Untag(&one.id),
-                    Trial::ReadConsole(&one.id),
-                ];
-                Examined::of(MACHINES, all_of(api, &trials, "may be ended, tagged and listened to").await)
-            }
-        },
-    });
-    found
+    // A policy that asks for our tags refuses these calls for everything that does not have them.
+    let Some(one) = seen.iter().find(|one| is_up(one.state)) else {
+        return Examined::good(
+            WHAT,
+            "may be seen; whether they may be ended can be asked once there are some",
+        );
+    };
+    let trials =
+        [Trial::Terminate(&one.id), Trial::Tag(&one.id), Trial::Untag(&one.id), Trial::ReadConsole(&one.id)];
+    let tried = all_of(api, &trials).await;
+    Examined::of(WHAT, tried.map(|()| "may be ended, tagged and listened to".to_owned()))
 }
 
 fn is_up(state: InstanceState) -> bool {
     matches!(state, InstanceState::Pending | InstanceState::Running)
 }
 
-/// A policy that asks for our tags refuses these calls for everything that does not have them.
-const NOT_ASKED: &str =
-    "may be seen; whether those of crewcall may be changed can be asked once there is a cluster";
-
-async fn all_of(api: &dyn Ec2Trials, trials: &[Trial<'_>], good: &str) -> Result<String, ProviderError> {
+async fn all_of(api: &dyn Ec2Trials, trials: &[Trial<'_>]) -> Result<(), ProviderError> {
     for trial in trials {
         api.attempt(*trial).await?;
     }
-    Ok(good.to_owned())
+    Ok(())
 }
 
 /// Systems Manager has no calls without effect: a parameter is made, seen and removed.
@@ -359,6 +365,3 @@ async fn reach(api: &dyn Ec2Trials, document: &ComputeCluster) -> Examined {
         Ok(()) => Examined::good(REACH, format!("clients at {}", ec2.client_cidrs.join(", "))),
     }
 }
-
-/// The tag that a trial of tagging would set.
-pub const TRIED_TAG: &str = tag::EXPIRES_AT;

@@ -9,7 +9,6 @@ use super::{
     user_data::{Sources, user_data},
 };
 use crate::{
-    model::ClusterKey,
     provider::{LaunchRequest, ec2::names},
     spec::{
         AddressKind, Architecture, ComputeCluster, GroupName, InstanceProfiles, MachineTemplate, VolumeType,
@@ -49,8 +48,8 @@ pub struct InstancesCall {
     pub image: String,
     /// What to ask for.
     pub choice: LaunchChoice,
-    /// The cluster's security group; `None`: there is none yet, and the call is only tried.
-    pub group: Option<String>,
+    /// The cluster's security group.
+    pub group: String,
     /// Whether machines get a public address; `None`: as the subnet has it.
     pub public_address: Option<bool>,
     /// A placement group.
@@ -109,30 +108,18 @@ pub fn launch(
     Ok(InstancesCall {
         token: request.token.clone(),
         count: request.count,
-        group: Some(installed.group.to_owned()),
         user_data: STANDARD.encode(user_data(request, choice.market, sources)?),
         disk: disk(&template, installed.root_device),
-        ..machines(&request.document, &request.group, choice, tags)
+        ..trial(&request.document, &request.group, choice, installed.group, tags)
     })
 }
 
-/// The call of a launch of one machine that is only tried: before there is a cluster, without what only it has.
+/// The call of a launch of one machine that is only tried: without what the machine would be told.
 pub fn trial(
     document: &ComputeCluster,
-    cluster: &ClusterKey,
     group: &GroupName,
     choice: &LaunchChoice,
-    installation: &str,
-) -> InstancesCall {
-    let ec2 = document.spec.ec2().cloned().unwrap_or_default();
-    machines(document, group, choice, names::tags(cluster, installation, &ec2.tags))
-}
-
-/// What follows from a document and a choice alone: one machine, in no security group yet.
-fn machines(
-    document: &ComputeCluster,
-    group: &GroupName,
-    choice: &LaunchChoice,
+    security_group: &str,
     tags: BTreeMap<String, String>,
 ) -> InstancesCall {
     let ec2 = document.spec.ec2().cloned().unwrap_or_default();
@@ -145,7 +132,7 @@ fn machines(
         count: 1,
         image: image(&template),
         choice: choice.clone(),
-        group: None,
+        group: security_group.to_owned(),
         public_address: in_subnet.then_some(ec2.addresses == AddressKind::Public),
         placement_group: template.placement_group.clone(),
         profile: if group.is_scheduler() { scheduler } else { workers },

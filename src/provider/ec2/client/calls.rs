@@ -4,11 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use async_trait::async_trait;
 use aws_sdk_ec2::{
-    Client,
-    operation::{
-        create_security_group::builders::CreateSecurityGroupFluentBuilder,
-        run_instances::builders::RunInstancesFluentBuilder,
-    },
+    error::SdkError,
+    operation::run_instances::{RunInstancesError, RunInstancesOutput},
     types::{
         HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
         InstanceMetadataOptionsRequest, InstanceMetadataTagsState, IpPermission, MarketType, Reservation,
@@ -71,8 +68,7 @@ impl Ec2Api for Ec2Client {
 
     async fn run_instances(&self, call: &InstancesCall) -> Result<Vec<InstanceId>, ProviderError> {
         const ACTION: &str = "ec2:RunInstances";
-        let answer = launch_call(&self.ec2().await?, call).send().await;
-        let answer = answer.map_err(|error| self.failed(ACTION, &error))?;
+        let answer = self.launch(call, None).await?.map_err(|error| self.failed(ACTION, &error))?;
         Ok(answer.instances().iter().filter_map(|one| one.instance_id()).map(InstanceId::new).collect())
     }
 
@@ -153,8 +149,17 @@ impl Ec2Api for Ec2Client {
 
     async fn create_group(&self, call: &GroupCall) -> Result<String, ProviderError> {
         const ACTION: &str = "ec2:CreateSecurityGroup";
-        let answer = group_call(&self.ec2().await?, call).send().await;
-        let answer = answer.map_err(|error| self.failed(ACTION, &error))?;
+        let answer = self
+            .ec2()
+            .await?
+            .create_security_group()
+            .group_name(&call.name)
+            .description(&call.description)
+            .set_vpc_id(call.vpc.clone())
+            .tag_specifications(tagged(ResourceType::SecurityGroup, &call.tags))
+            .send()
+            .await
+            .map_err(|error| self.failed(ACTION, &error))?;
         answer.group_id.ok_or_else(|| nothing(ACTION, "group's id"))
     }
 
@@ -223,44 +228,46 @@ impl Ec2Api for Ec2Client {
     }
 }
 
-/// `RunInstances`, not sent yet.
-pub(super) fn launch_call(ec2: &Client, call: &InstancesCall) -> RunInstancesFluentBuilder {
-    let interfaces = interfaces(call);
-    let groups = call.group.clone().filter(|_| interfaces.is_none()).map(|group| vec![group]);
-    let market = (call.choice.market == Market::Spot)
-        .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
-    let metadata = InstanceMetadataOptionsRequest::builder()
-        .http_tokens(HttpTokensState::Required)
-        .http_put_response_hop_limit(1)
-        .instance_metadata_tags(InstanceMetadataTagsState::Enabled)
-        .build();
-    let kinds = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
-    ec2.run_instances()
-        .set_client_token(some(&call.token))
-        .min_count(1)
-        .max_count(count(call.count))
-        .image_id(&call.image)
-        .instance_type(call.choice.instance_type.as_str().into())
-        .set_instance_market_options(market)
-        .set_placement(placement(call))
-        .set_network_interfaces(interfaces)
-        .set_security_group_ids(groups)
-        .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&call.profile).build())
-        .set_key_name(call.key_name.clone())
-        .set_user_data(some(&call.user_data))
-        .set_block_device_mappings(disk(call))
-        .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
-        .metadata_options(metadata)
-        .set_tag_specifications(Some(kinds.map(|kind| tagged(kind, &call.tags)).into()))
-}
-
-/// `CreateSecurityGroup`, not sent yet.
-pub(super) fn group_call(ec2: &Client, call: &GroupCall) -> CreateSecurityGroupFluentBuilder {
-    ec2.create_security_group()
-        .group_name(&call.name)
-        .description(&call.description)
-        .set_vpc_id(call.vpc.clone())
-        .tag_specifications(tagged(ResourceType::SecurityGroup, &call.tags))
+impl Ec2Client {
+    /// `RunInstances`; with `dry_run` nothing is made.
+    pub(super) async fn launch(
+        &self,
+        call: &InstancesCall,
+        dry_run: Option<bool>,
+    ) -> Result<Result<RunInstancesOutput, SdkError<RunInstancesError>>, ProviderError> {
+        let interfaces = interfaces(call);
+        let groups = interfaces.is_none().then(|| vec![call.group.clone()]);
+        let market = (call.choice.market == Market::Spot)
+            .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
+        let metadata = InstanceMetadataOptionsRequest::builder()
+            .http_tokens(HttpTokensState::Required)
+            .http_put_response_hop_limit(1)
+            .instance_metadata_tags(InstanceMetadataTagsState::Enabled)
+            .build();
+        let kinds = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+        let call = self
+            .ec2()
+            .await?
+            .run_instances()
+            .set_dry_run(dry_run)
+            .set_client_token(some(&call.token))
+            .min_count(1)
+            .max_count(count(call.count))
+            .image_id(&call.image)
+            .instance_type(call.choice.instance_type.as_str().into())
+            .set_instance_market_options(market)
+            .set_placement(placement(call))
+            .set_network_interfaces(interfaces)
+            .set_security_group_ids(groups)
+            .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&call.profile).build())
+            .set_key_name(call.key_name.clone())
+            .set_user_data(some(&call.user_data))
+            .set_block_device_mappings(disk(call))
+            .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
+            .metadata_options(metadata)
+            .set_tag_specifications(Some(kinds.map(|kind| tagged(kind, &call.tags)).into()));
+        Ok(call.send().await)
+    }
 }
 
 /// A call that is only tried has no token and no user data.

@@ -123,7 +123,7 @@ impl Ec2Client {
         Ok(self.services().await?.sts)
     }
 
-    pub(super) async fn quotas(&self) -> Result<aws_sdk_servicequotas::Client, ProviderError> {
+    pub(super) async fn servicequotas(&self) -> Result<aws_sdk_servicequotas::Client, ProviderError> {
         Ok(self.services().await?.quotas)
     }
 

@@ -133,7 +133,7 @@ pub(super) fn interfaces(call: &InstancesCall) -> Option<Vec<InstanceNetworkInte
     let interface = InstanceNetworkInterfaceSpecification::builder()
         .device_index(0)
         .subnet_id(subnet)
-        .set_groups(call.group.clone().map(|group| vec![group]))
+        .groups(&call.group)
         .set_associate_public_ip_address(call.public_address)
         .delete_on_termination(true);
     Some(vec![interface.build()])

@@ -6,14 +6,13 @@ use aws_sdk_ec2::{
     types::{Filter, IpPermission, IpRange, Tag},
 };
 
-use super::{
-    calls::{group_call, launch_call},
-    failure::nothing,
-    session::Ec2Client,
-};
+use super::{failure::nothing, session::Ec2Client};
 use crate::provider::{
     ProviderError,
-    ec2::examine::{Ec2Trials, Quota, SeenSubnet, TRIED_TAG, Trial},
+    ec2::{
+        examine::{Ec2Trials, Quota, SeenSubnet, Trial},
+        names::tag,
+    },
 };
 
 /// What EC2 says instead of doing it.
@@ -32,47 +31,35 @@ impl Ec2Trials for Ec2Client {
     }
 
     async fn attempt(&self, trial: Trial<'_>) -> Result<(), ProviderError> {
-        let ec2 = self.ec2().await?;
-        let rule =
-            || IpPermission::builder().ip_protocol("tcp").from_port(1).to_port(1).ip_ranges(nobody()).build();
         match trial {
-            Trial::Launch(call) => {
-                let answer = launch_call(&ec2, call).dry_run(true).send().await;
-                self.would("ec2:RunInstances", answer)
-            }
-            Trial::MakeGroup(call) => {
-                let answer = group_call(&ec2, call).dry_run(true).send().await;
-                self.would("ec2:CreateSecurityGroup", answer)
-            }
+            Trial::Launch(call) => self.would("ec2:RunInstances", self.launch(call, Some(true)).await?),
             Trial::LetIn(group) => {
-                let call = ec2.authorize_security_group_ingress().group_id(group).ip_permissions(rule());
-                self.would("ec2:AuthorizeSecurityGroupIngress", call.dry_run(true).send().await)
+                let call = self.ec2().await?.authorize_security_group_ingress().group_id(group);
+                let answer = call.ip_permissions(rule()).dry_run(true).send().await;
+                self.would("ec2:AuthorizeSecurityGroupIngress", answer)
             }
             Trial::ShutOut(group) => {
-                let call = ec2.revoke_security_group_ingress().group_id(group).ip_permissions(rule());
-                self.would("ec2:RevokeSecurityGroupIngress", call.dry_run(true).send().await)
-            }
-            Trial::DeleteGroup(group) => {
-                let call = ec2.delete_security_group().group_id(group).dry_run(true);
-                self.would("ec2:DeleteSecurityGroup", call.send().await)
+                let call = self.ec2().await?.revoke_security_group_ingress().group_id(group);
+                let answer = call.ip_permissions(rule()).dry_run(true).send().await;
+                self.would("ec2:RevokeSecurityGroupIngress", answer)
             }
             Trial::Terminate(instance) => {
-                let call = ec2.terminate_instances().instance_ids(instance.as_str()).dry_run(true);
-                self.would("ec2:TerminateInstances", call.send().await)
+                let call = self.ec2().await?.terminate_instances().instance_ids(instance.as_str());
+                self.would("ec2:TerminateInstances", call.dry_run(true).send().await)
             }
             Trial::Tag(instance) => {
-                let tag = Tag::builder().key(TRIED_TAG).value("-").build();
-                let call = ec2.create_tags().resources(instance.as_str()).tags(tag).dry_run(true);
-                self.would("ec2:CreateTags", call.send().await)
+                let tag = Tag::builder().key(tag::EXPIRES_AT).value("-").build();
+                let call = self.ec2().await?.create_tags().resources(instance.as_str()).tags(tag);
+                self.would("ec2:CreateTags", call.dry_run(true).send().await)
             }
             Trial::Untag(instance) => {
-                let tag = Tag::builder().key(TRIED_TAG).build();
-                let call = ec2.delete_tags().resources(instance.as_str()).tags(tag).dry_run(true);
-                self.would("ec2:DeleteTags", call.send().await)
+                let tag = Tag::builder().key(tag::EXPIRES_AT).build();
+                let call = self.ec2().await?.delete_tags().resources(instance.as_str()).tags(tag);
+                self.would("ec2:DeleteTags", call.dry_run(true).send().await)
             }
             Trial::ReadConsole(instance) => {
-                let call = ec2.get_console_output().instance_id(instance.as_str()).dry_run(true);
-                self.would("ec2:GetConsoleOutput", call.send().await)
+                let call = self.ec2().await?.get_console_output().instance_id(instance.as_str());
+                self.would("ec2:GetConsoleOutput", call.dry_run(true).send().await)
             }
         }
     }
@@ -101,7 +88,7 @@ impl Ec2Trials for Ec2Client {
 
     async fn quota(&self, quota: Quota) -> Result<u32, ProviderError> {
         const ACTION: &str = "servicequotas:GetServiceQuota";
-        let call = self.quotas().await?.get_service_quota().service_code("ec2").quota_code(quota.0);
+        let call = self.servicequotas().await?.get_service_quota().service_code("ec2").quota_code(quota.0);
         let answer = call.send().await.map_err(|error| self.failed(ACTION, &error))?;
         let value = answer.quota.and_then(|quota| quota.value).ok_or_else(|| nothing(ACTION, "quota"))?;
         #[expect(
@@ -128,6 +115,8 @@ impl Ec2Client {
     }
 }
 
-fn nobody() -> IpRange {
-    IpRange::builder().cidr_ip(NOBODY).build()
+/// A rule that lets nobody in.
+fn rule() -> IpPermission {
+    let nobody = IpRange::builder().cidr_ip(NOBODY).build();
+    IpPermission::builder().ip_protocol("tcp").from_port(1).to_port(1).ip_ranges(nobody).build()
 }
