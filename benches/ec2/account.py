@@ -23,6 +23,9 @@ OWN_KEY = "AKIABENCHBENCHBENCHB"
 MACHINE_IMAGE = "ami-0c0ffee0000b0b024"
 """Has Docker, as all images of the double."""
 
+PAGE = 1_000
+"""The longest page that EC2 answers with."""
+
 Calls = dict[str, int]
 """Numbers of calls by their action."""
 
@@ -140,6 +143,8 @@ def imagined(double: Path) -> Iterator[Account]:
         try:
             if process.stdout is None or not (url := process.stdout.readline().strip()):
                 raise RuntimeError(f"{double} did not start")
-            yield Account(url)
+            account = Account(url)
+            account.tell("settings", {"page": PAGE})
+            yield account
         finally:
             process.terminate()

@@ -22,6 +22,9 @@ PEER = "dask-cloudprovider"
 LOOKS = ("Describe", "Get")
 """How calls begin that change nothing; who polls makes them by the clock."""
 
+LOOKED = 12.0
+"""Seconds over which processor time is taken: a few looks."""
+
 PEERS_MOST = 100
 """It has a client of its own for each worker: a thousand take minutes and gigabytes, and say the same."""
 
@@ -80,6 +83,7 @@ class Called:
         down: Calls until it was gone.
         user_data: Of one instance of each kind.
         memory: Of the controller while all ran, in megabytes; 0 for who has none.
+        busy: The controller's processor time then, in percent of one; 0 for who has none.
         seconds_down: Of its removal.
     """
 
@@ -87,6 +91,7 @@ class Called:
     down: Calls
     user_data: list[bytes]
     memory: float
+    busy: float
     seconds_down: float
 
 
@@ -98,8 +103,9 @@ def called(session: Session) -> list[Row]:
         theirs = {size: _theirs(session, size) for size in session.sizes if size <= PEERS_MOST}
     rows = []
     for size in session.sizes:
-        for what, part in (("up", "up"), ("down", "down")):
-            row = Row(f"API calls, {size} workers {what}", PEER if size in theirs else "", None, unit="calls")
+        for part in ("up", "down"):
+            what = f"API calls, {_workers(size)} {part}"
+            row = Row(what, PEER if size in theirs else "", None, unit="calls")
             row.ours.append(float(sum(getattr(ours[size], part).values())))
             if size in theirs:
                 row.theirs.append(float(sum(getattr(theirs[size], part).values())))
@@ -107,16 +113,18 @@ def called(session: Session) -> list[Row]:
     session.tables += [_by_action("Crewcall", ours), *([_by_action(PEER, theirs)] if theirs else [])]
     least, most = min(ours), max(ours)
     for part in ("up", "down"):
-        row = Row(f"calls {part} that change something, {most} workers less {least}", "", CALLS_GOAL)
+        row = Row(f"calls {part} that change something, {most:,} workers less {least}", "", CALLS_GOAL)
         row.unit = "calls"
         row.ours.append(float(_changing(getattr(ours[most], part)) - _changing(getattr(ours[least], part))))
         rows.append(row)
     rows += _told(list(ours.values()), list(theirs.values()))
-    memory = Row(f"controller, {most} instances: resident memory", "", None, unit="MB")
+    memory = Row(f"controller, {most:,} workers: resident memory", "", None, unit="MB")
     memory.ours.append(ours[most].memory)
-    gone = Row(f"delete, {most} workers whose instances end in 2 s", "", None)
+    busy = Row(f"controller, {most:,} workers that boot: processor time", "", None, unit="% of one")
+    busy.ours.append(ours[most].busy)
+    gone = Row(f"delete, {_workers(most)} whose instances end in 2 s", "", None)
     gone.ours.append(ours[most].seconds_down)
-    return [*rows, memory, gone]
+    return [*rows, memory, busy, gone]
 
 
 def _told(ours: list[Called], theirs: list[Called]) -> list[Row]:
@@ -136,6 +144,10 @@ def _told(ours: list[Called], theirs: list[Called]) -> list[Row]:
     return rows
 
 
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count:,} workers"
+
+
 def _changing(calls: Calls) -> int:
     return sum(count for action, count in calls.items() if not action.startswith(LOOKS))
 
@@ -143,7 +155,7 @@ def _changing(calls: Calls) -> int:
 def _by_action(side: str, called: dict[int, Called]) -> str:
     """Return a table of calls by action and number of workers, as ``up + down``."""
     actions = sorted({action for one in called.values() for action in (*one.up, *one.down)})
-    header = [f"{side}: calls up + down", *(f"{size} workers" for size in called)]
+    header = [f"{side}: calls up + down", *(_workers(size) for size in called)]
     lines = [header, ["---"] * len(header)]
     for action in actions:
         cells = (f"{one.up.get(action, 0)} + {one.down.get(action, 0)}" for one in called.values())
@@ -158,6 +170,10 @@ def _ours(session: Session, workers: int) -> Called:
         installation.create_in_account("bench", workers, wait=False)
         _all_run(account, workers + 1)
         up = account.calls()
+        pid = installation.controller()
+        before = processes.processor_seconds([pid])
+        time.sleep(LOOKED)
+        busy = 100 * (processes.processor_seconds([pid]) - before) / LOOKED
         memory = installation.memory()
         told = [account.user_data(name) for name in _one_of_each(account)]
         account.forget_calls()
@@ -165,7 +181,7 @@ def _ours(session: Session, workers: int) -> Called:
         down = account.calls()
         if left := account.asked("leftovers"):
             raise RuntimeError(f"left in the account: {left}")
-        return Called(up, down, told, memory, seconds)
+        return Called(up, down, told, memory, busy, seconds)
 
 
 def _theirs(session: Session, workers: int) -> Called:
@@ -178,7 +194,7 @@ def _theirs(session: Session, workers: int) -> Called:
         told = [account.user_data(name) for name in account.instances("pending", "running")[:2]]
         account.forget_calls()
         seconds = peer.down()
-        return Called(up, account.calls(), told, 0.0, seconds)
+        return Called(up, account.calls(), told, 0.0, 0.0, seconds)
 
 
 def _all_run(account: Account, count: int) -> None:
