@@ -15,6 +15,8 @@ from account import MACHINE_IMAGE, Account, text
 from crewcall_side import CALLER
 from installation import plain_environment
 
+Parameters = dict[str, "str | int"]
+
 GROUP = "dask-default"
 """The security group that it takes; its own way to make one fails in 2025.9.0."""
 
@@ -102,13 +104,13 @@ class CloudProvider:
 
 def make_group(account: Account) -> None:
     """Make its security group, if it is not there: its members, and this machine to its ports."""
-    named = {"Filter.1.Name": "group-name", "Filter.1.Value.1": GROUP}
+    named: Parameters = {"Filter.1.Name": "group-name", "Filter.1.Value.1": GROUP}
     if text(account.query("DescribeSecurityGroups", **named), "groupId"):
         return
     made = account.query("CreateSecurityGroup", GroupName=GROUP, GroupDescription="of dask-cloudprovider")
     group = text(made, "groupId")
-    members = {"IpPermissions.1.IpProtocol": "-1", "IpPermissions.1.Groups.1.GroupId": group}
-    clients = {
+    members: Parameters = {"IpPermissions.1.IpProtocol": "-1", "IpPermissions.1.Groups.1.GroupId": group}
+    clients: Parameters = {
         "IpPermissions.2.IpProtocol": "tcp",
         "IpPermissions.2.FromPort": 8786,
         "IpPermissions.2.ToPort": 8787,

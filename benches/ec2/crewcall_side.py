@@ -32,6 +32,10 @@ class Ec2Installation(Installation):
             del self.environment[name]
         self.environment.update(account.environment())
 
+    def __enter__(self) -> Ec2Installation:
+        """Return itself."""
+        return self
+
     def create_in_account(self, name: str, workers: int, *, wait: bool) -> float:
         """Create a cluster and return the seconds that the command took.
 
