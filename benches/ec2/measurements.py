@@ -219,7 +219,9 @@ def connected(session: Session) -> list[Row]:
         what = f"{workers} workers connected on booted hosts"
         inside = Row(what, PEER, TIME_GOAL, note="theirs from the call of EC2Cluster")
         shell = Row(what, f"{PEER}, from the shell", None)
-        boot = Row(what, f"{workers + 1} hosts' own boot", None)
+        boot = Row(
+            what, f"{workers + 1} hosts' own boot", None, note="theirs pull no image and start nothing"
+        )
         of_machines = Row(f"{workers} workers: calls of the machines themselves", "", None, unit="calls")
         for _ in session.rounds():
             account.forget_calls()
