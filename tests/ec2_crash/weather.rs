@@ -1,0 +1,1 @@
+//! Stories in which AWS is not itself.
