@@ -243,8 +243,9 @@ impl Reconciler {
         }
         let unwanted = matches!(record.wanted.presence, Presence::Absent(_));
         if unwanted || self.trouble > UNSHOWN_FAILURES {
-            let cause = format!("cannot see what runs: {cause}");
-            let conditions = plan::unseen_conditions(&record, &cause, now);
+            let hint = cause.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
+            let text = format!("cannot see what runs: {cause}{hint}");
+            let conditions = plan::unseen_conditions(&record, cause.kind, &text, now);
             let shown = |record: &mut ClusterRecord| record.progress.conditions = conditions;
             self.cell.show(shown, &self.world, &EngineView::NotAsked).await;
         }

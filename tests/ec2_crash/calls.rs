@@ -116,6 +116,9 @@ fn filters(of: &Belonging) -> Vec<(String, String)> {
             vec![(tag::CLUSTER_UID, cluster.as_str()), (tag::LAUNCH, launch.as_str())]
         }
         Belonging::Installation(id) => vec![(tag::INSTALLATION, id)],
+        Belonging::Anybody => {
+            return vec![pair("Filter.1.Name", "tag-key"), pair("Filter.1.Value.1", tag::INSTALLATION)];
+        }
     };
     let each = |(index, (key, value)): (usize, (&str, &str))| {
         let number = index + 1;

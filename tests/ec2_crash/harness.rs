@@ -29,7 +29,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
-    account::{Account, controllers_time},
+    account::{Account, cluster_of, controllers_time},
     calls::Calls,
     counted::{CountedEngine, CountedProvider, CountedStore, Memory, cluster_name},
     engine::AccountEngine,
@@ -44,6 +44,12 @@ const REST: Duration = Duration::from_secs(40);
 
 /// The installation whose controllers live here.
 pub const HERE: &str = "here";
+
+/// Another one in the same account, and the name of its store.
+pub const THERE: &str = "there";
+
+/// The name of the store, where nothing else is said.
+pub const STORE: &str = "state";
 
 /// What a person asks for. Each can be asked for again after a crash.
 #[derive(Debug, Clone, Copy)]
@@ -152,7 +158,7 @@ impl Scene {
         crash: Option<Crash>,
         story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), Fault>,
     ) -> Result<Life, Fault> {
-        self.live_on("state", crash, story)
+        self.live_on(STORE, crash, story)
     }
 
     /// The same, on the store of that name.
@@ -188,14 +194,14 @@ impl Scene {
     }
 
     /// A provider that remembers nothing.
-    pub fn provider(&self, steps: &Arc<Steps>, installation: &str) -> Ec2Provider {
+    fn provider(&self, steps: &Arc<Steps>, installation: &str) -> Ec2Provider {
         let calls = Calls { account: self.account.clone(), steps: steps.clone() };
         Ec2Provider::new(Arc::new(calls), Whose::Installation(installation.to_owned()), controllers_time)
     }
 
     fn tools(&self, steps: &Arc<Steps>, store: &str) -> FleetTools {
         let provider: Arc<dyn Provider> = Arc::new(CountedProvider {
-            inner: self.provider(steps, HERE),
+            inner: self.provider(steps, if store == THERE { THERE } else { HERE }),
             steps: steps.clone(),
             store: self.store(store),
             unintended: self.unintended.clone(),
@@ -253,7 +259,12 @@ impl Stage<'_> {
                     environment: CallerEnvironment::default(),
                     mode: CreateMode::Apply,
                 };
-                self.fleet.create(request, &|_| {}).await.unwrap();
+                // A person whose request was refused asks again.
+                let mut tries = 0;
+                while let Err(error) = self.fleet.create(request.clone(), &|_| {}).await {
+                    tries += 1;
+                    assert!(tries < 5, "{error}");
+                }
             }
             Wish::Compute(each) => {
                 self.scene.account.compute(each);
@@ -315,7 +326,8 @@ impl Stage<'_> {
             return Some(Fault::Stuck(format!("{group:?}, {:?}", view.conditions)));
         }
         let wanted: u32 = view.groups.iter().map(|group| group.wanted).sum();
-        let live = self.scene.account.live();
+        let mut live = self.scene.account.live();
+        live.retain(|one| cluster_of(one).as_ref() == Some(&view.uid));
         if live.len() != wanted as usize + 1 {
             return Some(Fault::Double(format!(
                 "{wanted} workers are wanted; there are {} machines",
