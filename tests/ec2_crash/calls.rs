@@ -47,6 +47,17 @@ pub const ACTIONS: [&str; 11] = [
     "DeleteSecurityGroup",
 ];
 
+/// Those of them that change something.
+pub const CHANGING: [&str; 7] = [
+    "CreateSecurityGroup",
+    "AuthorizeSecurityGroupIngress",
+    "PutParameter",
+    "RunInstances",
+    "TerminateInstances",
+    "DeleteParameters",
+    "DeleteSecurityGroup",
+];
+
 /// The way of one controller to the account.
 pub struct Calls {
     /// Where calls go.
@@ -105,6 +116,7 @@ fn form(pairs: &[(String, String)]) -> Parameters {
     Parameters::of(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers and texts are written where they are given")]
 fn pair(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }

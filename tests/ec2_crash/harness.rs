@@ -1,11 +1,10 @@
 //! Lives of controllers over one account and one store.
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +17,7 @@ use crewcall::{
     model::{BootId, CallerContext, CallerEnvironment, ClusterUid, MachineId},
     provider::{
         Provider, Providers,
-        ec2::{Ec2Provider, Whose, names::tag},
+        ec2::{Ec2Provider, Whose},
     },
     spec::{ComputeCluster, ProviderKind, Size},
     store::{DirectoryStore, Store},
@@ -39,8 +38,8 @@ use crate::{
 /// How long a cluster may take to become what it is wanted to be.
 pub const BOUND: Duration = Duration::from_mins(20);
 
-/// How long it must stay so.
-const REST: Duration = Duration::from_secs(40);
+/// How long it must stay so, beyond what is shown late.
+const REST: Duration = Duration::from_secs(20);
 
 /// The installation whose controllers live here.
 pub const HERE: &str = "here";
@@ -164,7 +163,7 @@ impl Scene {
     /// The same, on the store of that name.
     pub fn live_on(
         &self,
-        store: &str,
+        place: &str,
         crash: Option<Crash>,
         story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), Fault>,
     ) -> Result<Life, Fault> {
@@ -175,7 +174,7 @@ impl Scene {
             self.account.resume();
             steps.begin(crash);
             let life = async {
-                let fleet = Fleet::open(self.tools(&steps, store)).await.unwrap();
+                let fleet = Fleet::open(self.tools(&steps, place)).await.unwrap();
                 story(&Stage { scene: self, fleet }).await?;
                 Ok(Life::Fulfilled)
             };
@@ -228,14 +227,19 @@ impl Scene {
             let left = stock.cloud.leftovers();
             return (!left.is_empty()).then(|| Fault::Orphan(left.join(", ")));
         };
-        let strange = stock.cloud.leftovers().into_iter().find(|left| {
-            (left.starts_with("instance ") || left.starts_with("parameter "))
-                && !left.contains(uid.as_str())
-                && !left.strip_prefix("instance ").and_then(|id| stock.cloud.instance(id)).is_some_and(
-                    |one| one.tags.get(tag::CLUSTER_UID).is_some_and(|tagged| tagged == uid.as_str()),
-                )
-        });
-        strange.map(Fault::Orphan)
+        let left = stock.cloud.leftovers();
+        let is_own = |left: &&String| match left.split_once(' ') {
+            Some(("instance", id)) => {
+                stock.cloud.instance(id).is_none_or(|one| cluster_of(one).as_ref() == Some(uid))
+            }
+            Some(("parameter", name)) => name.contains(uid.as_str()),
+            _ => true,
+        };
+        if let Some(strange) = left.iter().find(|left| !is_own(left)) {
+            return Some(Fault::Orphan(strange.clone()));
+        }
+        let groups = left.iter().filter(|left| left.starts_with("security-group ")).count();
+        (groups != 1).then(|| Fault::Double(format!("there are {groups} security groups")))
     }
 }
 
@@ -307,10 +311,10 @@ impl Stage<'_> {
             return Err(fault);
         }
         settled?;
-        tokio::time::sleep(REST).await;
+        self.rest().await;
         match self.unsettled() {
             Some(fault) => Err(fault),
-            None => self.inspect(Some(&self.view())).await,
+            None => self.inspect(Some(&self.view())),
         }
     }
 
@@ -338,16 +342,21 @@ impl Stage<'_> {
             .then(|| Fault::Stuck(format!("{} nodes are shown of {}", view.nodes.len(), live.len())))
     }
 
+    async fn rest(&self) {
+        let late = self.scene.account.stock().cloud.settings.visibility;
+        tokio::time::sleep(REST + Duration::try_from(late).unwrap_or_default()).await;
+    }
+
     /// Waits until the cluster is gone, and nothing is left of it.
     pub async fn until_gone(&self) -> Result<(), Fault> {
         let gone = |stage: &Self| stage.fleet.get(&cluster_name()).is_err();
         self.until("the end of the cluster", gone).await?;
-        tokio::time::sleep(REST).await;
-        self.inspect(None).await
+        self.rest().await;
+        self.inspect(None)
     }
 
     /// What must hold whenever the cluster is at rest.
-    async fn inspect(&self, view: Option<&ClusterView>) -> Result<(), Fault> {
+    fn inspect(&self, view: Option<&ClusterView>) -> Result<(), Fault> {
         let unintended = self.scene.unintended.lock().unwrap().first().cloned();
         if let Some(call) = unintended.filter(|_| self.scene.looks_for_intents) {
             return Err(Fault::NoIntent(call));
@@ -364,68 +373,5 @@ impl Stage<'_> {
             return Err(Fault::Lost(format!("{held} of {computed} results are left, {lost} were lost")));
         }
         Ok(())
-    }
-}
-
-/// What is tried with crashes.
-pub struct Scenario {
-    pub wishes: Vec<Wish>,
-    pub settings: Settings,
-    /// How many machines are launched in all, and not one more.
-    pub launched: usize,
-    /// Most calls of AWS in all lives together.
-    pub calls: u32,
-    pub memory: Memory,
-    pub looks_for_intents: bool,
-}
-
-/// What is to go wrong.
-#[derive(Debug, Clone, Copy)]
-pub enum Trouble {
-    /// The controller ends.
-    Crash(Crash),
-    /// The reply of that call of an action, from 0, is lost.
-    LostReply(&'static str, u32),
-}
-
-impl Scenario {
-    /// Runs it with a trouble; whether it came about, and how many calls there were.
-    pub fn run(&self, trouble: Option<Trouble>) -> Result<(bool, BTreeMap<String, u32>), Fault> {
-        let mut scene = Scene::new(self.settings.clone());
-        (scene.memory, scene.looks_for_intents) = (self.memory, self.looks_for_intents);
-        if let Some(Trouble::LostReply(action, skip)) = trouble {
-            let fault = json!({"action": action, "skip": skip, "fault": "lose-reply"});
-            scene.account.control(json!({"mishap": fault}));
-        }
-        let done = AtomicUsize::new(0);
-        let mut crash = match trouble {
-            Some(Trouble::Crash(crash)) => Some(crash),
-            _ => None,
-        };
-        let mut crashed = false;
-        loop {
-            let life = scene.live(crash.take(), async |stage: &Stage<'_>| {
-                while let Some(wish) = self.wishes.get(done.load(Ordering::SeqCst)) {
-                    stage.fulfil(*wish).await?;
-                    done.fetch_add(1, Ordering::SeqCst);
-                }
-                Ok(())
-            })?;
-            match life {
-                Life::Fulfilled => break,
-                Life::Crashed(_) => crashed = true,
-            }
-        }
-        let launched = scene.account.launched();
-        if launched != self.launched {
-            return Err(Fault::Double(format!("{launched} were launched, and {} are needed", self.launched)));
-        }
-        let calls = scene.account.calls();
-        let total: u32 = calls.values().sum();
-        if total > self.calls {
-            return Err(Fault::Busy(format!("{total} calls: {calls:?}")));
-        }
-        let lost = scene.account.stock().cloud.calls().iter().any(|call| call.lost);
-        Ok((crashed || lost, calls))
     }
 }

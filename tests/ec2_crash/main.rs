@@ -12,6 +12,7 @@ mod calls;
 mod counted;
 mod engine;
 mod harness;
+mod scenario;
 #[path = "../crash/steps.rs"]
 #[expect(dead_code, reason = "the account counts the calls")]
 mod steps;
@@ -20,11 +21,13 @@ mod weather;
 
 use std::collections::BTreeMap;
 
-use calls::ACTIONS;
+use calls::{ACTIONS, CHANGING};
 use counted::Memory;
 use ec2_double::state::Settings;
-use harness::{Fault, Scenario, Trouble, Wish};
+use harness::{Fault, Wish};
 use jiff::SignedDuration;
+use scenario::{Scenario, Trouble};
+use serde_json::json;
 use steps::{Crash, Moment};
 
 /// Calls that are no calls of AWS, and that what is made depends on.
@@ -42,8 +45,9 @@ fn life(settings: Settings) -> Scenario {
             Wish::Delete,
         ],
         settings,
+        controls: Vec::new(),
         launched: 5,
-        calls: 400,
+        calls: 200,
         memory: Memory::Keeps,
         looks_for_intents: true,
     }
@@ -77,7 +81,8 @@ fn at_every_call(title: &str, scenario: &Scenario, calls: &[&'static str], momen
 
 #[test]
 fn a_controller_that_ends_before_any_call_leaves_nothing_and_makes_nothing_twice() {
-    at_every_call("before", &life(Settings::default()), &ACTIONS, Moment::Before);
+    // To end before a look is to end after the call that was before it.
+    at_every_call("before", &life(Settings::default()), &CHANGING, Moment::Before);
 }
 
 #[test]
@@ -105,13 +110,41 @@ fn a_reply_that_is_lost_is_no_reason_to_make_anything_twice() {
 fn what_is_seen_late_is_no_reason_to_make_it_twice_or_to_forget_it() {
     let late = || {
         let settings = Settings { visibility: SignedDuration::from_secs(30), ..Settings::default() };
-        Scenario { calls: 700, ..life(settings) }
+        Scenario { calls: 300, ..life(settings) }
     };
     let (_, calls) = late().run(None).unwrap();
     println!("late to be seen: {calls:?}");
     let making = ["CreateSecurityGroup", "RunInstances", "TerminateInstances", "DeleteSecurityGroup"];
     for moment in [Moment::Before, Moment::After] {
         at_every_call("late to be seen", &late(), &making, moment);
+    }
+}
+
+#[test]
+fn partial_fills_are_filled_up_from_the_next_choice_and_never_twice() {
+    // Of the workers' first choice there is one machine.
+    let room = json!({"instance_type": "m6i.large", "zone": "us-east-1a", "market": "spot", "room": 1});
+    let partial = Scenario { controls: vec![json!({"capacity": room})], ..life(Settings::default()) };
+    let lost = at_each(&partial, |number| Trouble::LostReply("RunInstances", number));
+    for moment in [Moment::Before, Moment::After] {
+        at_every_call("partial fills", &partial, &["RunInstances"], moment);
+    }
+    assert!(lost > 3, "only {lost} launches");
+}
+
+#[test]
+fn two_controllers_that_end_one_after_the_other_change_nothing() {
+    let scenario = life(Settings::default());
+    for (index, first) in CHANGING.iter().enumerate() {
+        for second in CHANGING.iter().skip(index) {
+            let [first, second] = [(first, Moment::After), (second, Moment::Before)]
+                .map(|(call, moment)| Crash { call, occurrence: 0, moment });
+            let trouble = Trouble::Crashes(first, second);
+            match scenario.run(Some(trouble)) {
+                Ok((came_about, _)) => assert!(came_about, "{trouble:?}"),
+                Err(fault) => panic!("{trouble:?}: {fault:?}"),
+            }
+        }
     }
 }
 

@@ -9,20 +9,9 @@ use serde_json::json;
 
 use crate::{
     account::name_of,
-    calls::ACCESS_KEY,
+    calls::{ACCESS_KEY, CHANGING},
     harness::{Fault, Life, Scene, Stage, Wish},
 };
-
-/// Actions that change something.
-const CHANGING: [&str; 7] = [
-    "CreateSecurityGroup",
-    "AuthorizeSecurityGroupIngress",
-    "PutParameter",
-    "RunInstances",
-    "TerminateInstances",
-    "DeleteParameters",
-    "DeleteSecurityGroup",
-];
 
 fn tell(scene: &Scene, story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), Fault>) {
     assert_eq!(scene.live(None, story), Ok(Life::Fulfilled));
