@@ -45,7 +45,7 @@ complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "run" -d 'Run a pr
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "env" -d 'Print the variables with which a bare `Client()` connects to a cluster'
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "dashboard" -d 'Open a cluster\'s dashboard in the browser'
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "delete" -d 'Delete clusters with all that belongs to them, and wait until they are gone'
-complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "doctor" -d 'Check what local clusters need: Python, directories, the controller, leftovers'
+complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "doctor" -d 'Check what clusters need: Python, directories, the controller, leftovers; on EC2 also the account'
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "gc" -d 'Remove what belongs to no cluster any more'
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "schema" -d 'Print the JSON Schema of documents'
 complete -c crewcall -n "__fish_crewcall_needs_command" -f -a "completions" -d 'Print the script that completes commands in a shell'
@@ -197,6 +197,9 @@ complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -l ignore-not-
 complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -l provider -d 'Where clusters are to run [default: as the document says, else local]' -r -f -a "local\t'This machine'
+ec2\t'An account of AWS: credentials, permissions, quotas, network, image. Nothing is left there'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s f -l file -d 'The document of a cluster: what it needs is looked at. `-` reads it from standard input' -r -F
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s o -l output -d 'How to print it [default: for people]' -r -f -a "json\t'JSON'
 yaml\t'YAML'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r

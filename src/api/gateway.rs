@@ -87,11 +87,7 @@ async fn counted(State(activity): State<Arc<Activity>>, request: Request, next: 
     let Some(busy) = activity.begin() else {
         return ApiError::new(ErrorCode::Unreachable, "the gateway is ending").into_response();
     };
-    next.run(request).await.map(|body| {
-        Body::from_stream(body.into_data_stream().inspect(move |_| {
-            let _ = &busy;
-        }))
-    })
+    busy.until_sent(next.run(request).await)
 }
 
 fn cluster(name: &str) -> Result<ClusterName, ApiError> {

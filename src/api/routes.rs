@@ -82,12 +82,7 @@ async fn counted(State(service): Shared, request: Request, next: Next) -> Respon
             .with_hint("run the command again: it starts a new one")
             .into_response();
     };
-    let response = next.run(request).await;
-    response.map(|body| {
-        Body::from_stream(body.into_data_stream().inspect(move |_| {
-            let _ = &busy;
-        }))
-    })
+    busy.until_sent(next.run(request).await)
 }
 
 async fn status(State(service): Shared) -> Json<ControllerStatus> {

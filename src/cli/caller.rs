@@ -182,10 +182,16 @@ async fn ec2_context(
 #[cfg(not(feature = "ec2"))]
 #[expect(clippy::unused_async, reason = "with the feature it asks AWS")]
 async fn ec2_context(_: Option<&str>, _: &CallerEnvironment, _: &Path) -> Result<Ec2Context, CliError> {
-    Err(CliError::Usage {
+    Err(without_ec2())
+}
+
+/// What is said where a build cannot ask AWS.
+#[cfg(not(feature = "ec2"))]
+pub fn without_ec2() -> CliError {
+    CliError::Usage {
         message: "this build of crewcall has no provider `ec2`".to_owned(),
         hint: Some("build it with `cargo build --features ec2`".to_owned()),
-    })
+    }
 }
 
 /// This process' file mode creation mask. Asking the system for it would change it.

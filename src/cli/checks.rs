@@ -34,7 +34,7 @@ pub enum Finding {
     Ok,
     /// Something may not work.
     Warn,
-    /// Local clusters will not work.
+    /// Clusters will not work.
     Fail,
 }
 
@@ -68,7 +68,7 @@ impl Check {
         Self::new(what, Finding::Warn, message)
     }
 
-    /// Local clusters will not work.
+    /// Clusters will not work.
     pub fn fail(what: &'static str, message: impl Into<String>) -> Self {
         Self::new(what, Finding::Fail, message)
     }

@@ -36,6 +36,20 @@ pub enum ErrorKind {
     Unknown,
 }
 
+/// An error and its causes on one line, without what one repeats of the next.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let next = inner.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 impl ErrorKind {
     /// In one word, for programs.
     pub fn as_str(self) -> &'static str {

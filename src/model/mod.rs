@@ -23,7 +23,7 @@ pub use context::{
 };
 pub use engine_status::{Demand, Departure, EngineStatus, WorkerState, WorkerStatus};
 pub use event::{Event, EventKind, Severity};
-pub use failure::{ErrorKind, Residue, Stop};
+pub use failure::{ErrorKind, Residue, Stop, with_causes};
 #[cfg(feature = "local")]
 pub(crate) use ids::hexadecimal;
 pub use ids::{BootId, ClusterUid, IdError, Incarnation, MachineId, NodeName, ObjectUid, Slot, TemplateHash};

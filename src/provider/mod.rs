@@ -23,6 +23,8 @@ pub use contract::{
     Managed, NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
     Vitality,
 };
+#[cfg(feature = "ec2")]
+pub use installation::installation;
 pub use machine::{boot_id, machine_id};
 pub use registry::{Family, NoProvider, Providers};
 

@@ -11,5 +11,6 @@ mod harness;
 mod world;
 
 mod computing;
+mod doctor;
 mod refusals;
 mod surprises;

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::{body::Body, response::Response};
+use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::controller::Fleet;
@@ -22,6 +24,17 @@ struct State {
 /// One request, until it is dropped.
 #[derive(Debug)]
 pub struct Busy(Arc<Activity>);
+
+impl Busy {
+    /// Lasts until the whole answer is sent, or nobody wants it any more.
+    pub fn until_sent(self, answer: Response) -> Response {
+        answer.map(|body| {
+            Body::from_stream(body.into_data_stream().inspect(move |_| {
+                let _ = &self;
+            }))
+        })
+    }
+}
 
 /// One change, until it is dropped.
 #[derive(Debug)]

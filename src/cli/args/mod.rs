@@ -13,7 +13,7 @@ pub use own::{
     ControllerVerb, GatewayArguments, GenerateArguments, ManArguments, SchemaArguments,
 };
 pub use reading::{
-    DashboardArguments, DoctorArguments, EnvArguments, EventsArguments, GetArguments, ListArguments,
-    LogsArguments, NameArguments, RunArguments,
+    DashboardArguments, DoctorArguments, EnvArguments, EventsArguments, ExaminedProvider, GetArguments,
+    ListArguments, LogsArguments, NameArguments, RunArguments,
 };
 pub use verbs::{Arguments, ColorWhen, GlobalArguments, Verb};

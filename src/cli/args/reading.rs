@@ -1,6 +1,6 @@
 //! Arguments of the verbs that show clusters, or connect to one.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
@@ -99,9 +99,24 @@ pub struct DashboardArguments {
     pub print: bool,
 }
 
+/// Providers that `doctor` looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExaminedProvider {
+    /// This machine.
+    Local,
+    /// An account of AWS: credentials, permissions, quotas, network, image. Nothing is left there.
+    Ec2,
+}
+
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
+    /// Where clusters are to run [default: as the document says, else local].
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<ExaminedProvider>,
+    /// The document of a cluster: what it needs is looked at. `-` reads it from standard input.
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
     /// How to print it [default: for people].
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<DataFormat>,

@@ -101,7 +101,7 @@ pub enum Verb {
     ///
     /// Nothing is handed over: results end with their cluster.
     Delete(DeleteArguments),
-    /// Check what local clusters need: Python, directories, the controller, leftovers.
+    /// Check what clusters need: Python, directories, the controller, leftovers; on EC2 also the account.
     Doctor(DoctorArguments),
     /// Remove what belongs to no cluster any more.
     Gc(GcArguments),

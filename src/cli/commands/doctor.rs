@@ -1,4 +1,6 @@
-//! `doctor`: what local clusters need, one line each.
+//! `doctor`: what clusters need, one line each.
+
+use std::path::Path;
 
 use owo_colors::Style;
 
@@ -6,25 +8,36 @@ use crate::{
     api::{ApiClient, Clusters as _},
     cli::{
         CliError, Exit,
-        args::DoctorArguments,
+        args::{DoctorArguments, ExaminedProvider},
         caller,
         checks::{self, Check, Finding},
+        document,
         output::print_data,
         printer::{Printer, paint},
         session::Session,
     },
     controller::{Clock, Fate, Listed, Sweep, SystemClock, process::Locations},
+    model::CallerEnvironment,
+    spec::{ComputeCluster, ProviderKind},
 };
 
 /// Runs the verb. Fails when a check does.
 pub async fn doctor(session: &Session, arguments: DoctorArguments) -> Result<(), CliError> {
     let locations = session.locations()?;
     let environment = caller::environment(&session.printer);
+    let directory = caller::working_directory()?;
+    let document = match &arguments.file {
+        Some(file) => Some(document::read(file, &directory, &session.printer)?.cluster),
+        None => None,
+    };
     let mut found = vec![checks::clock(SystemClock.now()), checks::open_files()];
     found.extend(checks::directories(&locations));
-    let directory = caller::working_directory()?;
     found.push(python(&environment, &directory).await);
     found.push(checks::uv(&environment, &directory));
+    match examined(arguments.provider, document.as_ref())? {
+        ExaminedProvider::Local => {}
+        ExaminedProvider::Ec2 => found.extend(ec2(&environment, &directory, document, &locations).await?),
+    }
     found.extend(controller(&locations).await);
     let printer = &session.printer;
     match arguments.output {
@@ -35,7 +48,96 @@ pub async fn doctor(session: &Session, arguments: DoctorArguments) -> Result<(),
     if failed { Err(CliError::Said(Exit::Failed)) } else { Ok(()) }
 }
 
-async fn python(environment: &crate::model::CallerEnvironment, directory: &std::path::Path) -> Check {
+/// Which provider is meant.
+fn examined(
+    named: Option<ExaminedProvider>,
+    document: Option<&ComputeCluster>,
+) -> Result<ExaminedProvider, CliError> {
+    let of_document = match document.map(|document| document.spec.provider.kind()) {
+        None => None,
+        Some(ProviderKind::Local) => Some(ExaminedProvider::Local),
+        Some(ProviderKind::Ec2) => Some(ExaminedProvider::Ec2),
+        Some(ProviderKind::Kubernetes) => {
+            return Err(CliError::Usage {
+                message: "doctor does not look at clusters on Kubernetes".to_owned(),
+                hint: Some("`crewcall create --dry-run -f FILE` asks the API server".to_owned()),
+            });
+        }
+    };
+    match (named, of_document) {
+        (Some(named), Some(of_document)) if named != of_document => Err(CliError::Usage {
+            message: "the document is one of another provider than `--provider` names".to_owned(),
+            hint: Some("leave `--provider` out".to_owned()),
+        }),
+        (named, of_document) => Ok(named.or(of_document).unwrap_or(ExaminedProvider::Local)),
+    }
+}
+
+/// The account of AWS.
+#[cfg(feature = "ec2")]
+async fn ec2(
+    environment: &CallerEnvironment,
+    directory: &Path,
+    document: Option<ComputeCluster>,
+    locations: &Locations,
+) -> Result<Vec<Check>, CliError> {
+    use crate::provider::{
+        ec2::{
+            Ec2Api as _, Ec2Client,
+            examine::{Outcome, examine},
+            resolve,
+        },
+        installation,
+    };
+
+    let document = match document {
+        Some(document) => document,
+        None => crate::spec::load("the default", ANY_ON_EC2)?.cluster,
+    };
+    let region = document.spec.ec2().and_then(|ec2| ec2.region.clone());
+    let failed =
+        |error: crate::provider::ProviderError| Check::fail("caller", error.message).or_hint(error.hint);
+    let context = match resolve(environment, directory, region.as_deref()).await {
+        Ok(context) => context,
+        Err(error) => return Ok(vec![failed(error)]),
+    };
+    let client = Ec2Client::new(context);
+    client.renew(environment);
+    let installation = match installation(locations.state()) {
+        Ok(installation) => installation,
+        Err(error) => return Ok(vec![failed(error)]),
+    };
+    let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let found = examine(&client, &document, &installation, bits).await;
+    let check = |one: crate::provider::ec2::examine::Examined| match one.outcome {
+        Outcome::Good(message) => Check::ok(one.what, message),
+        Outcome::Doubtful(error) => Check::warn(one.what, error.message).or_hint(error.hint),
+        Outcome::Bad(error) => Check::fail(one.what, error.message).or_hint(error.hint),
+    };
+    Ok(found.into_iter().map(check).collect())
+}
+
+#[cfg(not(feature = "ec2"))]
+#[expect(clippy::unused_async, reason = "with the feature it asks AWS")]
+async fn ec2(
+    _: &CallerEnvironment,
+    _: &Path,
+    _: Option<ComputeCluster>,
+    _: &Locations,
+) -> Result<Vec<Check>, CliError> {
+    Err(caller::without_ec2())
+}
+
+/// What is looked at where no document says more.
+#[cfg(feature = "ec2")]
+const ANY_ON_EC2: &str = "\
+apiVersion: crewcall.dev/v1alpha1
+kind: ComputeCluster
+metadata: {name: doctor}
+spec: {provider: {ec2: {}}, workers: {replicas: 1}}
+";
+
+async fn python(environment: &CallerEnvironment, directory: &Path) -> Check {
     const WHAT: &str = "python";
     let Some(path) = caller::find_interpreter(environment, directory) else {
         return Check::fail(WHAT, "there is no python3 on the path")

@@ -9,6 +9,7 @@ pub mod build;
 #[cfg(feature = "ec2")]
 mod client;
 pub mod error;
+pub mod examine;
 #[cfg(feature = "ec2")]
 mod family;
 mod memory;

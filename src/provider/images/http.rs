@@ -18,6 +18,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::RegistryError;
+use crate::model::with_causes;
 
 /// How long one request may take, from the connection to the answer's last byte.
 const BOUND: Duration = Duration::from_secs(20);
@@ -117,8 +118,10 @@ async fn talk<S>(ask: &Ask, stream: S) -> Result<Answer, RegistryError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let broken =
-        |error: hyper::Error| RegistryError::Unreachable { registry: ask.registry(), cause: chain(&error) };
+    let broken = |error: hyper::Error| RegistryError::Unreachable {
+        registry: ask.registry(),
+        cause: with_causes(&error),
+    };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let connection = tokio::spawn(async move {
         // Whoever waits for the answer hears of the failure; nobody else needs to.
@@ -148,15 +151,4 @@ where
     let answer = answered.await;
     connection.abort();
     answer
-}
-
-/// An error with what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

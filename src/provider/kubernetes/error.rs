@@ -7,7 +7,7 @@ use super::{
     credentials,
 };
 use crate::{
-    model::{ErrorKind, KubernetesContext, Residue},
+    model::{ErrorKind, KubernetesContext, Residue, with_causes},
     provider::ProviderError,
 };
 
@@ -65,7 +65,7 @@ fn renewal(context: &KubernetesContext) -> String {
 }
 
 fn unreachable(error: &kube::Error, call: Call<'_>, context: &KubernetesContext) -> ProviderError {
-    let message = format!("{} cannot be reached to {call}: {}", whom(context), chain(error));
+    let message = format!("{} cannot be reached to {call}: {}", whom(context), with_causes(error));
     // A connection that never was carried nothing.
     let residue = if never_connected(error) { Residue::None } else { Residue::Possible };
     ProviderError { residue, ..ProviderError::unsure(message) }.with_hint(reachability(context))
@@ -83,21 +83,6 @@ fn never_connected(error: &kube::Error) -> bool {
         cause = this.source();
     }
     false
-}
-
-/// An error and its causes, without what one repeats of the next.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(this) = cause {
-        let next = this.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = this.source();
-    }
-    text
 }
 
 fn refused(status: &Status, call: Call<'_>, context: &KubernetesContext) -> ProviderError {

@@ -2,22 +2,14 @@
 
 use kube::{core::Status, runtime::watcher};
 
+use crate::model::with_causes;
+
 /// Why a call failed, in the API server's own words where it has any.
 pub fn words(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return of_status(status);
     }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(this) = cause {
-        let next = this.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = this.source();
-    }
-    text
+    with_causes(error)
 }
 
 /// Why a watch broke off.

@@ -46,8 +46,12 @@ pub fn answer(cloud: &mut Cloud, request: &Request<'_>, now: Timestamp, wall: Ti
     // Judged against the wall's clock, told in that of the service.
     caller.signed_at = caller.signed_at.and_then(|signed| now.checked_add(signed.duration_since(wall)).ok());
     let target = (request.header)("x-amz-target").unwrap_or_default();
-    if let Some(action) = target.strip_prefix("AmazonSSM.") {
-        let answer = cloud.ssm(action, request.body, &caller, now);
+    let json = match target.split_once('.') {
+        Some(("AmazonSSM", action)) => Some(cloud.ssm(action, request.body, &caller, now)),
+        Some(("ServiceQuotasV20190624", action)) => Some(cloud.quotas(action, request.body, &caller, now)),
+        _ => None,
+    };
+    if let Some(answer) = json {
         let (status, body) = match answer.result {
             Ok(value) => (200, value.to_string()),
             Err(error) => (
@@ -106,7 +110,7 @@ fn namespace(service: Service) -> &'static str {
     match service {
         Service::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
         Service::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
-        Service::Ec2 | Service::Ssm => "http://ec2.amazonaws.com/doc/2016-11-15/",
+        Service::Ec2 | Service::Ssm | Service::ServiceQuotas => "http://ec2.amazonaws.com/doc/2016-11-15/",
     }
 }
 
@@ -118,7 +122,7 @@ fn success(service: Service, action: &str, fields: &Fields, request_id: &str) ->
     let content = fields.xml();
     // Writing to a string does not fail.
     let _ = match service {
-        Service::Ec2 | Service::Ssm => write!(
+        Service::Ec2 | Service::Ssm | Service::ServiceQuotas => write!(
             text,
             "<{action}Response xmlns=\"{namespace}\"><requestId>{request_id}</requestId>{content}</{action}Response>"
         ),
@@ -134,7 +138,7 @@ fn success(service: Service, action: &str, fields: &Fields, request_id: &str) ->
 fn failure(service: Service, error: &ApiError, request_id: &str) -> String {
     let (code, message) = (escape(&error.code), escape(&error.message));
     match service {
-        Service::Ec2 | Service::Ssm => format!(
+        Service::Ec2 | Service::Ssm | Service::ServiceQuotas => format!(
             "{DECLARATION}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
              <RequestID>{request_id}</RequestID></Response>"
         ),

@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     provider::{LaunchRequest, ec2::names},
-    spec::{AddressKind, Architecture, InstanceProfiles, MachineTemplate, VolumeType},
+    spec::{
+        AddressKind, Architecture, ComputeCluster, GroupName, InstanceProfiles, MachineTemplate, VolumeType,
+    },
 };
 
 /// The size of a root volume where the document does not say, in GiB: that of Amazon's image for containers.
@@ -103,24 +105,42 @@ pub fn launch(
         request.expires_at,
         choice.hourly,
     ));
-    let InstanceProfiles { scheduler, workers } = ec2.instance_profiles.unwrap_or_default();
-    let profile = if request.group.is_scheduler() { scheduler } else { workers };
-    // Default subnets give out public addresses; others as the call says.
-    let in_subnet = matches!(choice.place, Place::Subnet(_));
     Ok(InstancesCall {
         token: request.token.clone(),
         count: request.count,
-        image: image(&template),
-        choice: choice.clone(),
-        group: installed.group.to_owned(),
-        public_address: in_subnet.then_some(ec2.addresses == AddressKind::Public),
-        placement_group: template.placement_group.clone(),
-        profile,
-        key_name: ec2.key_name,
         user_data: STANDARD.encode(user_data(request, choice.market, sources)?),
         disk: disk(&template, installed.root_device),
-        tags,
+        ..trial(&request.document, &request.group, choice, installed.group, tags)
     })
+}
+
+/// The call of a launch of one machine that is only tried: without what the machine would be told.
+pub fn trial(
+    document: &ComputeCluster,
+    group: &GroupName,
+    choice: &LaunchChoice,
+    security_group: &str,
+    tags: BTreeMap<String, String>,
+) -> InstancesCall {
+    let ec2 = document.spec.ec2().cloned().unwrap_or_default();
+    let template = document.spec.machine_template(group);
+    let InstanceProfiles { scheduler, workers } = ec2.instance_profiles.unwrap_or_default();
+    // Default subnets give out public addresses; others as the call says.
+    let in_subnet = matches!(choice.place, Place::Subnet(_));
+    InstancesCall {
+        token: String::new(),
+        count: 1,
+        image: image(&template),
+        choice: choice.clone(),
+        group: security_group.to_owned(),
+        public_address: in_subnet.then_some(ec2.addresses == AddressKind::Public),
+        placement_group: template.placement_group.clone(),
+        profile: if group.is_scheduler() { scheduler } else { workers },
+        key_name: ec2.key_name,
+        user_data: String::new(),
+        disk: disk(&template, None),
+        tags,
+    }
 }
 
 /// Amazon's own image for containers, which has Docker, in the newest version that Amazon recommends.

@@ -9,7 +9,7 @@ mod user_data;
 pub use choices::{LaunchChoice, Market, Place, choices, launching};
 pub use contents::{BuildError, Contents, MAX_PARAMETER, contents};
 pub use group::{ClientBlock, client_blocks};
-pub use launch::{Disk, Installed, InstancesCall, launch};
+pub use launch::{Disk, Installed, InstancesCall, launch, trial};
 pub use user_data::{MAX_USER_DATA, user_data};
 
 #[cfg(test)]

@@ -3,10 +3,14 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::{
-    HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
-    InstanceMetadataOptionsRequest, InstanceMetadataTagsState, IpPermission, MarketType, ResourceType,
-    ShutdownBehavior, Tag, UserIdGroupPair,
+use aws_sdk_ec2::{
+    error::SdkError,
+    operation::run_instances::{RunInstancesError, RunInstancesOutput},
+    types::{
+        HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
+        InstanceMetadataOptionsRequest, InstanceMetadataTagsState, IpPermission, MarketType, Reservation,
+        ResourceType, ShutdownBehavior, Tag, UserIdGroupPair,
+    },
 };
 use aws_sdk_ssm::types::ParameterType;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -57,51 +61,19 @@ impl Ec2Api for Ec2Client {
         let mut all = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed(ACTION, &error))?;
-            all.extend(page.reservations().iter().flat_map(|one| one.instances()).filter_map(seen));
+            all.extend(page.reservations().iter().flat_map(Reservation::instances).filter_map(seen));
         }
         Ok(all)
     }
 
     async fn run_instances(&self, call: &InstancesCall) -> Result<Vec<InstanceId>, ProviderError> {
         const ACTION: &str = "ec2:RunInstances";
-        let interfaces = interfaces(call);
-        let groups = interfaces.is_none().then(|| vec![call.group.clone()]);
-        let market = (call.choice.market == Market::Spot)
-            .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
-        let metadata = InstanceMetadataOptionsRequest::builder()
-            .http_tokens(HttpTokensState::Required)
-            .http_put_response_hop_limit(1)
-            .instance_metadata_tags(InstanceMetadataTagsState::Enabled)
-            .build();
-        let kinds = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
-        let answer = self
-            .ec2()
-            .await?
-            .run_instances()
-            .client_token(&call.token)
-            .min_count(1)
-            .max_count(count(call.count))
-            .image_id(&call.image)
-            .instance_type(call.choice.instance_type.as_str().into())
-            .set_instance_market_options(market)
-            .set_placement(placement(call))
-            .set_network_interfaces(interfaces)
-            .set_security_group_ids(groups)
-            .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&call.profile).build())
-            .set_key_name(call.key_name.clone())
-            .user_data(&call.user_data)
-            .set_block_device_mappings(disk(call))
-            .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
-            .metadata_options(metadata)
-            .set_tag_specifications(Some(kinds.map(|kind| tagged(kind, &call.tags)).into()))
-            .send()
-            .await
-            .map_err(|error| self.failed(ACTION, &error))?;
+        let answer = self.launch(call, None).await?.map_err(|error| self.failed(ACTION, &error))?;
         Ok(answer.instances().iter().filter_map(|one| one.instance_id()).map(InstanceId::new).collect())
     }
 
     async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError> {
-        let call = self.ec2().await?.terminate_instances().set_instance_ids(ids(instances));
+        let call = self.ec2().await?.terminate_instances().set_instance_ids(Some(ids(instances)));
         call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:TerminateInstances", &error))
     }
 
@@ -110,8 +82,12 @@ impl Ec2Api for Ec2Client {
         instances: &[InstanceId],
         tags: &BTreeMap<String, String>,
     ) -> Result<(), ProviderError> {
-        let call =
-            self.ec2().await?.create_tags().set_resources(ids(instances)).set_tags(Some(sdk_tags(tags)));
+        let call = self
+            .ec2()
+            .await?
+            .create_tags()
+            .set_resources(Some(ids(instances)))
+            .set_tags(Some(sdk_tags(tags)));
         call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:CreateTags", &error))
     }
 
@@ -120,7 +96,7 @@ impl Ec2Api for Ec2Client {
             .ec2()
             .await?
             .delete_tags()
-            .set_resources(ids(instances))
+            .set_resources(Some(ids(instances)))
             .tags(Tag::builder().key(key).build());
         call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:DeleteTags", &error))
     }
@@ -250,4 +226,51 @@ impl Ec2Api for Ec2Client {
         let call = self.ssm().await?.delete_parameters().set_names(Some(names.to_vec()));
         call.send().await.map(|_| ()).map_err(|error| self.failed("ssm:DeleteParameters", &error))
     }
+}
+
+impl Ec2Client {
+    /// `RunInstances`; with `dry_run` nothing is made.
+    pub(super) async fn launch(
+        &self,
+        call: &InstancesCall,
+        dry_run: Option<bool>,
+    ) -> Result<Result<RunInstancesOutput, SdkError<RunInstancesError>>, ProviderError> {
+        let interfaces = interfaces(call);
+        let groups = interfaces.is_none().then(|| vec![call.group.clone()]);
+        let market = (call.choice.market == Market::Spot)
+            .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
+        let metadata = InstanceMetadataOptionsRequest::builder()
+            .http_tokens(HttpTokensState::Required)
+            .http_put_response_hop_limit(1)
+            .instance_metadata_tags(InstanceMetadataTagsState::Enabled)
+            .build();
+        let kinds = [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+        let call = self
+            .ec2()
+            .await?
+            .run_instances()
+            .set_dry_run(dry_run)
+            .set_client_token(some(&call.token))
+            .min_count(1)
+            .max_count(count(call.count))
+            .image_id(&call.image)
+            .instance_type(call.choice.instance_type.as_str().into())
+            .set_instance_market_options(market)
+            .set_placement(placement(call))
+            .set_network_interfaces(interfaces)
+            .set_security_group_ids(groups)
+            .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&call.profile).build())
+            .set_key_name(call.key_name.clone())
+            .set_user_data(some(&call.user_data))
+            .set_block_device_mappings(disk(call))
+            .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
+            .metadata_options(metadata)
+            .set_tag_specifications(Some(kinds.map(|kind| tagged(kind, &call.tags)).into()));
+        Ok(call.send().await)
+    }
+}
+
+/// A call that is only tried has no token and no user data.
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }

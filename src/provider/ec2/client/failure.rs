@@ -4,7 +4,7 @@ use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
 use super::session::CALL;
 use crate::{
-    model::ErrorKind,
+    model::{ErrorKind, with_causes},
     provider::{
         ProviderError,
         ec2::error::{Refusal, refused},
@@ -43,12 +43,7 @@ where
 
 /// An error with what is behind it, on one line.
 fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
+    let text = with_causes(error);
     text.lines().next().unwrap_or_default().trim_end_matches(". Attempted:").to_owned()
 }
 

@@ -4,5 +4,6 @@ mod calls;
 mod failure;
 mod session;
 mod shapes;
+mod trials;
 
 pub use session::{Ec2Client, resolve};

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long a call may take, answers to be waited for included.
-pub(super) const CALL: Duration = Duration::from_secs(60);
+pub(super) const CALL: Duration = Duration::from_mins(1);
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const ADDRESS_URL: &str = "https://checkip.amazonaws.com";
 
 /// How long an address is taken for the caller's.
-const ADDRESS: Duration = Duration::from_secs(60);
+const ADDRESS: Duration = Duration::from_mins(1);
 
 /// The way to one account and region, by AWS' standard chain. Opened when it is first used, and anew after
 /// credentials were refused.
@@ -50,6 +50,8 @@ pub struct Ec2Client {
 struct Services {
     ec2: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
+    sts: aws_sdk_sts::Client,
+    quotas: aws_sdk_servicequotas::Client,
 }
 
 impl Ec2Client {
@@ -73,8 +75,12 @@ impl Ec2Client {
             );
             return Err(ProviderError::new(ErrorKind::Auth, message).with_hint(RENEW));
         }
-        let open =
-            Services { ec2: aws_sdk_ec2::Client::new(&config), ssm: aws_sdk_ssm::Client::new(&config) };
+        let open = Services {
+            ec2: aws_sdk_ec2::Client::new(&config),
+            ssm: aws_sdk_ssm::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            quotas: aws_sdk_servicequotas::Client::new(&config),
+        };
         *lock(&self.open) = Some(open.clone());
         Ok(open)
     }
@@ -111,6 +117,14 @@ impl Ec2Client {
 
     pub(super) async fn ssm(&self) -> Result<aws_sdk_ssm::Client, ProviderError> {
         Ok(self.services().await?.ssm)
+    }
+
+    pub(super) async fn sts(&self) -> Result<aws_sdk_sts::Client, ProviderError> {
+        Ok(self.services().await?.sts)
+    }
+
+    pub(super) async fn servicequotas(&self) -> Result<aws_sdk_servicequotas::Client, ProviderError> {
+        Ok(self.services().await?.quotas)
     }
 
     /// What a call that failed says; other credentials may be there for the next.

@@ -43,8 +43,8 @@ pub(super) fn filters(of: &Belonging) -> Vec<Filter> {
     }
 }
 
-pub(super) fn ids(instances: &[InstanceId]) -> Option<Vec<String>> {
-    Some(instances.iter().map(|id| id.as_str().to_owned()).collect())
+pub(super) fn ids(instances: &[InstanceId]) -> Vec<String> {
+    instances.iter().map(|id| id.as_str().to_owned()).collect()
 }
 
 pub(super) fn count(number: u32) -> i32 {

@@ -213,7 +213,7 @@ impl Cloud {
         }
         Err(match service {
             Service::Ec2 => ApiError::new("RequestLimitExceeded", "Request limit exceeded.").status(503),
-            Service::Ssm => ApiError::new("ThrottlingException", "Rate exceeded"),
+            Service::Ssm | Service::ServiceQuotas => ApiError::new("ThrottlingException", "Rate exceeded"),
             Service::Sts | Service::Iam => ApiError::new("Throttling", "Rate exceeded"),
         })
     }
@@ -242,7 +242,7 @@ impl Cloud {
         match self.principals.get(access_key) {
             Some(known) if known.expires.is_some_and(|expires| now >= expires) => Err(match service {
                 Service::Ec2 => ApiError::new("RequestExpired", "Request has expired."),
-                Service::Ssm => ApiError::new(
+                Service::Ssm | Service::ServiceQuotas => ApiError::new(
                     "ExpiredTokenException",
                     "The security token included in the request is expired",
                 ),
@@ -259,7 +259,7 @@ impl Cloud {
                     "AWS was not able to validate the provided access credentials",
                 )
                 .status(401),
-                Service::Ssm => ApiError::new(
+                Service::Ssm | Service::ServiceQuotas => ApiError::new(
                     "UnrecognizedClientException",
                     "The security token included in the request is invalid.",
                 ),

@@ -33,6 +33,8 @@ pub enum Service {
     Sts,
     /// Instance profiles.
     Iam,
+    /// How much an account may have.
+    ServiceQuotas,
 }
 
 impl Service {
@@ -43,6 +45,7 @@ impl Service {
             Self::Ssm => "ssm",
             Self::Sts => "sts",
             Self::Iam => "iam",
+            Self::ServiceQuotas => "servicequotas",
         }
     }
 }
@@ -218,7 +221,9 @@ impl Cloud {
             Service::Ec2 => self.ec2(action, parameters),
             Service::Sts => self.sts(action, caller),
             Service::Iam => self.iam(action, parameters),
-            Service::Ssm => Err(ApiError::new("UnknownOperationException", "SSM speaks JSON")),
+            Service::Ssm | Service::ServiceQuotas => {
+                Err(ApiError::new("UnknownOperationException", "this service speaks JSON"))
+            }
         });
         if let (Err(error), Some(call)) = (&result, self.calls.last_mut()) {
             call.error = Some(error.code.clone());

@@ -14,6 +14,7 @@ mod ids;
 mod instances;
 mod launch;
 mod lifecycle;
+mod quotas;
 mod settings;
 mod ssm;
 mod surroundings;

@@ -35,9 +35,9 @@ pub struct Parameter {
     pub tags: Tags,
 }
 
-/// What SSM answers, and what becomes of it on its way.
+/// What a service that speaks JSON answers, and what becomes of it on its way.
 #[derive(Debug)]
-pub struct SsmAnswer {
+pub struct JsonAnswer {
     /// What it answers.
     pub result: Result<Value, ApiError>,
     /// Whether that arrives.
@@ -96,13 +96,13 @@ impl Filter {
 
 impl Cloud {
     /// Answers a call of SSM.
-    pub fn ssm(&mut self, action: &str, body: &[u8], caller: &Caller, now: Timestamp) -> SsmAnswer {
+    pub fn ssm(&mut self, action: &str, body: &[u8], caller: &Caller, now: Timestamp) -> JsonAnswer {
         let verdict = match self.admit(Service::Ssm, action, caller, now) {
             Ok(verdict) => verdict,
-            Err(error) => return SsmAnswer { result: Err(error), verdict: Verdict::Answer },
+            Err(error) => return JsonAnswer { result: Err(error), verdict: Verdict::Answer },
         };
         if verdict == Verdict::LoseRequest {
-            return SsmAnswer { result: Ok(Value::Null), verdict };
+            return JsonAnswer { result: Ok(Value::Null), verdict };
         }
         let request = serde_json::from_slice(if body.is_empty() { b"{}" } else { body });
         let result = request
@@ -111,7 +111,7 @@ impl Cloud {
         if let (Err(error), Some(call)) = (&result, self.calls.last_mut()) {
             call.error = Some(error.code.clone());
         }
-        SsmAnswer { result, verdict }
+        JsonAnswer { result, verdict }
     }
 
     fn parameter_store(
