@@ -69,6 +69,10 @@ fn reason_to_keep(managed: &Managed, store: &Knowledge<'_>, sweep: Sweep) -> Opt
     if let Some(record) = store.unreadable {
         return Some(format!("the record of cluster {} cannot be read", record.name));
     }
+    // It says so itself: no record would protect it.
+    if managed.vitality == Vitality::Expired {
+        return None;
+    }
     if managed.age >= store.age {
         let reason = "it is older than the directory of the records, and its own may lie elsewhere: put that back, \
                       or end it yourself";
@@ -102,6 +106,13 @@ mod tests {
                 assert!(kept(1001, vitality, sweep).unwrap().contains("put that back"));
             }
             assert_eq!(kept(999, Vitality::Dead, sweep), None);
+        }
+    }
+
+    #[test]
+    fn what_says_itself_that_it_should_be_gone_is_swept_however_old_it_is() {
+        for sweep in [Sweep::DryRun, Sweep::Remove, Sweep::RemoveDead] {
+            assert_eq!(kept(5000, Vitality::Expired, sweep), None);
         }
     }
 

@@ -17,8 +17,8 @@ use crate::{
     engine::{Belts, Endpoint, Engine, Ranking, StatusQuestion},
     environment,
     model::{
-        ClusterRecord, Cut, Ending, Event, EventKind, Interpreter, NodeName, Observed, Presence, Severity,
-        Slot, SoftwareVersions,
+        ClusterRecord, Cut, Ending, ErrorKind, Event, EventKind, Interpreter, NodeName, Observed, Presence,
+        Severity, Slot, SoftwareVersions,
     },
     plan::{self, EngineView, EnvironmentMatch, Facts, Operations, Outcome, Plan, Situation, Surroundings},
     provider::{Provider, ProviderError, Surrounding},
@@ -243,8 +243,13 @@ impl Reconciler {
         }
         let unwanted = matches!(record.wanted.presence, Presence::Absent(_));
         if unwanted || self.trouble > UNSHOWN_FAILURES {
-            let cause = format!("cannot see what runs: {cause}");
-            let conditions = plan::unseen_conditions(&record, &cause, now);
+            let text = match &cause.hint {
+                Some(hint) if cause.kind == ErrorKind::Auth => {
+                    format!("cannot see what runs: {cause}; {hint}")
+                }
+                _ => format!("cannot see what runs: {cause}"),
+            };
+            let conditions = plan::unseen_conditions(&record, cause.kind, &text, now);
             let shown = |record: &mut ClusterRecord| record.progress.conditions = conditions;
             self.cell.show(shown, &self.world, &EngineView::NotAsked).await;
         }

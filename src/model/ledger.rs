@@ -21,6 +21,9 @@ pub struct Ledger {
     /// Whether the anchor was made.
     #[serde(default)]
     pub anchor: Anchoring,
+    /// Since when an anchor that was seen is not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor_missing_since: Option<Timestamp>,
     /// Failures to make the anchor.
     #[serde(default, skip_serializing_if = "Failures::is_none")]
     pub anchor_failures: Failures,

@@ -65,6 +65,7 @@ impl Planner<'_> {
         match self.situation.world.anchor {
             AnchorState::Present => {
                 self.ledger.anchor = Anchoring::Made;
+                self.ledger.anchor_missing_since = None;
                 self.ledger.anchor_failures = Failures::default();
                 true
             }
@@ -81,6 +82,13 @@ impl Planner<'_> {
 
     fn anchor_absent(&mut self) {
         if self.ledger.anchor == Anchoring::Made {
+            // It was seen by whoever made it; others may be shown it later.
+            let now = self.now();
+            let since = *self.ledger.anchor_missing_since.get_or_insert(now);
+            if !self.passed(since, self.situation.facts.visibility_delay) {
+                return;
+            }
+            self.ledger.anchor_missing_since = None;
             self.ledger.anchor = Anchoring::Intended;
             self.lose_everything();
         }

@@ -8,14 +8,22 @@ use super::{
     outcome::Action,
     planner::{REMOVE_AGAIN, later},
 };
-use crate::model::{ClusterRecord, Condition, ConditionKind as Kind, ConditionStatus as Status, Presence};
+use crate::model::{
+    ClusterRecord, Condition, ConditionKind as Kind, ConditionStatus as Status, ErrorKind, Presence,
+};
 
 /// The conditions of a cluster that cannot be observed, for the reason `cause`: what depends on what
 /// runs is not known any more, and the rest stands.
-pub fn unseen_conditions(record: &ClusterRecord, cause: &str, now: Timestamp) -> Vec<Condition> {
+pub fn unseen_conditions(
+    record: &ClusterRecord,
+    kind: ErrorKind,
+    cause: &str,
+    now: Timestamp,
+) -> Vec<Condition> {
     const REASON: &str = "CannotObserve";
     let before = &record.progress.conditions;
     let say = |kind, status, message: &str| dated(state(kind, status, REASON, message), before, now);
+    let degraded = if kind == ErrorKind::Auth { "CredentialsNeeded" } else { REASON };
     let unknown = "what runs cannot be seen";
     let stands = |kind| before.iter().find(|condition| condition.kind == kind).cloned();
     let progressing = match &record.wanted.presence {
@@ -31,7 +39,7 @@ pub fn unseen_conditions(record: &ClusterRecord, cause: &str, now: Timestamp) ->
         stands(Kind::EnvironmentMatched),
         stands(Kind::Encrypted),
         Some(progressing),
-        Some(say(Kind::Degraded, Status::True, cause)),
+        Some(dated(state(Kind::Degraded, Status::True, degraded, cause), before, now)),
     ]
     .into_iter()
     .flatten()

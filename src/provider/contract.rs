@@ -315,6 +315,8 @@ pub enum Vitality {
     Alive,
     /// What was at work has ended; this is what it left.
     Dead,
+    /// It says itself that it should be gone, whoever made it.
+    Expired,
 }
 
 /// A call to a provider that failed.

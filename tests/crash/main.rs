@@ -18,7 +18,27 @@ use crewcall::provider::{
     fake::{Call, Habits, Mishap},
 };
 use harness::{Fault, Intents, Scenario, Shape, Wish};
-use steps::{CALLS, Crash, Moment};
+use steps::{Crash, Moment};
+
+/// All kinds of calls that change something, or that what changes depends on.
+const CALLS: [&str; 16] = [
+    "list",
+    "prepare",
+    "create",
+    "put_secret",
+    "secret",
+    "observe",
+    "status",
+    "replace",
+    "append_events",
+    "ensure_anchor",
+    "ensure_nodes",
+    "launch",
+    "retire",
+    "remove_nodes",
+    "remove_anchor",
+    "remove",
+];
 
 /// Every crash point of a kind of call, until a run makes no more of that kind.
 fn at_each(

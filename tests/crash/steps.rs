@@ -29,26 +29,6 @@ pub struct Crash {
     pub moment: Moment,
 }
 
-/// All kinds of calls that change something, or that what changes depends on.
-pub const CALLS: [&str; 16] = [
-    "list",
-    "prepare",
-    "create",
-    "put_secret",
-    "secret",
-    "observe",
-    "status",
-    "replace",
-    "append_events",
-    "ensure_anchor",
-    "ensure_nodes",
-    "launch",
-    "retire",
-    "remove_nodes",
-    "remove_anchor",
-    "remove",
-];
-
 /// The calls of one controller.
 #[derive(Debug, Default)]
 pub struct Steps {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::story::{Story, fixed};
 use crate::{
-    model::{AnchorState, ConditionKind, EndReason, Ending, Observed, Presence},
+    model::{AnchorState, ConditionKind, EndReason, Ending, ErrorKind, Observed, Presence},
     plan::{Action, AnchorCall, unseen_action, unseen_conditions},
     spec::{Span, TimeLimit},
 };
@@ -26,14 +26,19 @@ fn a_cluster_that_cannot_be_seen_is_not_shown_as_ready_and_can_still_be_removed(
     story.plan();
     assert_eq!(story.phase(), "Ready");
     let unseen = |story: &mut Story| {
-        let record = &mut story.record;
-        record.progress.conditions = unseen_conditions(record, "the host does not answer", story.now);
+        let (record, transient) = (&mut story.record, ErrorKind::Transient);
+        record.progress.conditions =
+            unseen_conditions(record, transient, "the host does not answer", story.now);
         unseen_action(record, &story.operations, story.now)
     };
     assert_eq!(unseen(&mut story), None, "what is wanted is left alone");
     assert_eq!(story.phase(), "Degraded");
     assert_snapshot!(story.condition(ConditionKind::Degraded), @"yes, CannotObserve: the host does not answer");
     assert_snapshot!(story.condition(ConditionKind::WorkersReady), @"unknown, CannotObserve: what runs cannot be seen");
+
+    let renewed =
+        unseen_conditions(&story.record, ErrorKind::Auth, "credentials ended; renew them", story.now);
+    assert!(renewed.iter().any(|one| one.reason == "CredentialsNeeded" && one.message.contains("renew")));
 
     delete(&mut story);
     assert_eq!(unseen(&mut story), Some(Action::RemoveAnchor));

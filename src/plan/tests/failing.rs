@@ -364,6 +364,22 @@ fn a_lost_anchor_means_that_all_is_lost_and_made_again() {
 }
 
 #[test]
+fn an_anchor_that_is_not_shown_for_a_while_loses_nothing() {
+    let mut story = Story::running(1);
+    story.facts.visibility_delay = std::time::Duration::from_secs(30);
+    let world = std::mem::take(&mut story.world);
+    assert_snapshot!(story.plan(), @"looks again in 30 s");
+    assert_snapshot!(story.after(29).plan(), @"looks again in 1 s");
+    story.world = world;
+    let told = story.plan();
+    assert!(!told.contains("launch") && !told.contains("lost"), "{told}");
+    story.world = crate::model::Observed::default();
+    story.after(1).plan();
+    let told = story.after(30).plan();
+    assert!(told.contains("all results are lost"), "{told}");
+}
+
+#[test]
 fn an_anchor_that_somebody_removes_is_waited_for() {
     let mut story = Story::running(1);
     story.world.anchor = AnchorState::Ending;

@@ -60,7 +60,12 @@ async fn make(api: &dyn Ec2Api, call: &GroupCall, of: &Belonging) -> Result<Stri
     match api.create_group(call).await {
         // Its reply was lost, and the look before was too early.
         Err(error) if error.kind == ErrorKind::Conflict => {
-            api.groups(of).await?.into_iter().next().map(|group| group.id).ok_or(error)
+            let there = api.groups(of).await?.into_iter().next().map(|group| group.id);
+            there.ok_or_else(|| {
+                let message =
+                    format!("the security group {} is there, and EC2 does not show it yet", call.name);
+                ProviderError::new(ErrorKind::Transient, message)
+            })
         }
         made => made,
     }

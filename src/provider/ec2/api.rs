@@ -93,6 +93,8 @@ pub enum Belonging {
     Launch(ClusterUid, LaunchId),
     /// To all clusters of an installation.
     Installation(String),
+    /// To the clusters of all installations.
+    Anybody,
 }
 
 /// A security group as EC2 shows it.

@@ -17,6 +17,9 @@ const SHOWN: Duration = Duration::from_mins(15);
 /// How often a machine's console is read while it boots.
 const CONSOLE_EVERY: Duration = Duration::from_secs(20);
 
+/// A machine that has said for so long that it boots has been given up.
+const LISTENED: Duration = Duration::from_mins(15);
+
 /// How many consoles are read in one look.
 const CONSOLES: usize = 2;
 
@@ -83,7 +86,8 @@ impl Memory {
                             >= jiff::SignedDuration::try_from(CONSOLE_EVERY).unwrap_or_default()
                 }
             };
-            let booting = known.remembered.report.step.as_deref() != Some("starting");
+            let age = Duration::try_from(now.duration_since(one.launched_at)).unwrap_or_default();
+            let booting = known.remembered.report.step.as_deref() != Some("starting") && age < LISTENED;
             if due
                 && !self.clearing
                 && !self.removed.contains(&one.id)

@@ -45,12 +45,13 @@ pub async fn ensure(
         let below = secrets.rsplit_once('/').map_or("", |(path, _)| path);
         known.extend(api.parameters(below).await?);
     }
-    let values = if known.contains(&secrets) {
-        Ok(BTreeMap::new())
-    } else {
-        secret_values(memories, cluster, secret_environment)
-    };
-    let Contents { secrets: text, files } = contents(&request.document, identity, &values?)?;
+    if known.contains(&secrets) {
+        let files = known.iter().filter(|name| is_file_of(name, &secrets)).count();
+        memories.with(cluster, |memory| memory.parameters = known);
+        return Ok(Placed { secrets, files });
+    }
+    let values = secret_values(memories, cluster, secret_environment)?;
+    let Contents { secrets: text, files } = contents(&request.document, identity, &values)?;
     let names = names::files(&secrets, files.len());
     let plain = names.iter().zip(files).map(|(name, value)| (name.clone(), value, Secrecy::Plain));
     let placed = Placed { secrets: secrets.clone(), files: names.len() };
@@ -63,6 +64,10 @@ pub async fn ensure(
     }
     memories.with(cluster, |memory| memory.parameters = known);
     Ok(placed)
+}
+
+fn is_file_of(name: &str, secrets: &str) -> bool {
+    name.strip_prefix(secrets).is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn secret_values(

@@ -7,6 +7,8 @@
 //! the same file. A document's `prices` go over all of it, and a type that is not here has no price unless the
 //! document gives it one.
 
+use std::sync::LazyLock;
+
 use crate::{
     model::Money,
     spec::{Architecture, Ec2Spec, InstanceType},
@@ -127,7 +129,13 @@ const REGIONS: [(&str, u64); 15] = [
 const ELSEWHERE: u64 = 1_594;
 
 /// All types that Crewcall knows, in no order.
-pub fn offers() -> Vec<Offer> {
+pub fn offers() -> &'static [Offer] {
+    // Every plan asks for prices.
+    static ALL: LazyLock<Vec<Offer>> = LazyLock::new(table);
+    &ALL
+}
+
+fn table() -> Vec<Offer> {
     let sized = FAMILIES.iter().flat_map(|(family, gib, price, sizes)| {
         SIZES.iter().take(*sizes).filter_map(move |(size, times)| {
             Some(Offer {
@@ -159,7 +167,7 @@ pub fn hourly(name: &InstanceType, region: &str, ec2: &Ec2Spec) -> Option<Money>
     if let Some(price) = ec2.prices.get(name) {
         return Some(money(*price));
     }
-    let offer = offers().into_iter().find(|offer| offer.name == *name)?;
+    let offer = offers().iter().find(|offer| offer.name == *name)?;
     Some(there(offer.hourly, region))
 }
 
@@ -201,7 +209,7 @@ const MOST: usize = 5;
 /// Types that have what is required, the cheapest first, and none that is more than twice as dear as the cheapest.
 pub fn fitting(required: &Requirements) -> Vec<Offer> {
     let mut found: Vec<Offer> = offers()
-        .into_iter()
+        .iter()
         .filter(|offer| {
             let usable = offer.memory - offer.memory / RESERVED;
             offer.name.architecture() == required.architecture
@@ -210,6 +218,7 @@ pub fn fitting(required: &Requirements) -> Vec<Offer> {
                 && (if required.gpus == 0 { offer.gpus == 0 } else { offer.gpus >= required.gpus })
                 && (required.speed == Speed::Burst || offer.speed == Speed::Steady)
         })
+        .cloned()
         .collect();
     found.sort_by(|one, other| (one.hourly, &one.name).cmp(&(other.hourly, &other.name)));
     let limit = found.first().map_or(0, |cheapest| cheapest.hourly.0 * 2);
@@ -234,7 +243,7 @@ mod tests {
     fn every_type_of_the_table_is_one() {
         let wanted: usize = FAMILIES.iter().map(|(_, _, _, sizes)| sizes).sum();
         assert_eq!(offers().len(), wanted + OTHERS.len());
-        let m7i = offers().into_iter().find(|offer| offer.name.as_str() == "m7i.2xlarge").unwrap();
+        let m7i = offers().iter().find(|offer| offer.name.as_str() == "m7i.2xlarge").unwrap();
         assert_eq!((m7i.processors, m7i.memory, m7i.hourly), (8, 32_768, Money(403_200)));
     }
 

@@ -44,6 +44,9 @@ const LOOK: Duration = Duration::from_secs(4);
 /// How often somebody looks without a reason.
 const POLL: Duration = Duration::from_secs(10);
 
+/// What is past the time that its tag says is ended by whoever sees it after so long: clocks differ.
+const OVERDUE: Duration = Duration::from_mins(15);
+
 /// Most instances of one call.
 const BATCH: usize = 1_000;
 
@@ -117,14 +120,26 @@ impl Ec2Provider {
 
     async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError> {
         for batch in instances.chunks(BATCH) {
-            match self.api().terminate(batch).await {
-                Err(error) if error.kind == ErrorKind::NotFound && batch.len() > 1 => {
-                    // One that EC2 does not know any more keeps the others of its call alive.
-                    for one in batch {
-                        ignore_gone(self.api().terminate(std::slice::from_ref(one)).await)?;
-                    }
+            self.terminate_known(batch.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// One that EC2 does not know keeps the others of its call alive; EC2 names all that it does not know.
+    async fn terminate_known(&self, mut batch: Vec<InstanceId>) -> Result<(), ProviderError> {
+        while !batch.is_empty() {
+            let error = match self.api().terminate(&batch).await {
+                Err(error) if error.kind == ErrorKind::NotFound => error,
+                outcome => return outcome,
+            };
+            let asked = batch.len();
+            batch.retain(|id| !error.message.contains(id.as_str()));
+            if batch.len() == asked {
+                // None is named: they are asked for one by one.
+                for one in batch.iter().filter(|_| asked > 1) {
+                    ignore_gone(self.api().terminate(std::slice::from_ref(one)).await)?;
                 }
-                outcome => ignore_gone(outcome)?,
+                break;
             }
         }
         Ok(())
@@ -309,8 +324,11 @@ impl Provider for Ec2Provider {
     }
 
     async fn list_managed(&self) -> Result<Vec<Managed>, ProviderError> {
-        let of = Belonging::Installation(self.installation()?);
-        let (seen, groups) = (self.api().instances(&of).await?, self.api().groups(&of).await?);
+        let own = self.installation()?;
+        let seen = self.api().instances(&Belonging::Anybody).await?;
+        let groups = self.api().groups(&Belonging::Installation(own.clone())).await?;
+        let now = (self.shared.now)();
+        let (seen, foreign): (Vec<_>, Vec<_>) = seen.into_iter().partition(|one| is_of(one, &own));
         let mut found: BTreeMap<ClusterUid, (Option<ClusterName>, u32, Option<Timestamp>)> = BTreeMap::new();
         let machines = seen.iter().filter(|one| is_there(one));
         let machines = machines.map(|one| (&one.tags, 1, Some(one.launched_at)));
@@ -323,15 +341,20 @@ impl Provider for Ec2Provider {
             *count += machines;
             *oldest = (*oldest).into_iter().chain(since).min();
         }
-        let now = (self.shared.now)();
-        Ok(found
+        let own = found
             .into_iter()
-            .map(|(cluster, (name, count, oldest))| managed(cluster, name, count, oldest, now))
-            .collect())
+            .map(|(cluster, (name, count, oldest))| managed(cluster, name, count, oldest, now));
+        Ok(own.chain(expired(&foreign, now)).collect())
     }
 
     async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError> {
-        self.clear(&managed.cluster).await.map(|_| ())
+        if managed.vitality != Vitality::Expired {
+            return self.clear(&managed.cluster).await.map(|_| ());
+        }
+        let (seen, now) = (self.seen(&managed.cluster).await?, (self.shared.now)());
+        let over: Vec<InstanceId> =
+            seen.iter().filter(|one| is_expired(one, now)).map(|one| one.id.clone()).collect();
+        self.terminate(&over).await
     }
 
     fn watch(&self, _: &ClusterKey) -> BoxStream<'static, ()> {
@@ -394,6 +417,40 @@ impl Ec2Provider {
         // Only a look that shows nothing says that nothing is left.
         Ok(if groups.is_empty() { Removal::Gone } else { Removal::Ending })
     }
+}
+
+/// Whether an installation has made a machine.
+fn is_of(seen: &SeenInstance, installation: &str) -> bool {
+    seen.tags.get(tag::INSTALLATION).is_some_and(|id| id == installation)
+}
+
+/// Whether a machine should have been gone for a while, by its own tag.
+fn is_expired(seen: &SeenInstance, now: Timestamp) -> bool {
+    let ends = matches!(seen.state, InstanceState::ShuttingDown | InstanceState::Terminated);
+    let until = seen.tags.get(tag::EXPIRES_AT).and_then(|text| text.parse::<Timestamp>().ok());
+    let over = until.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
+    !ends && over.is_some_and(|over| over > OVERDUE)
+}
+
+/// Machines of other installations that should be gone, by cluster.
+fn expired(foreign: &[SeenInstance], now: Timestamp) -> Vec<Managed> {
+    let mut found: BTreeMap<ClusterUid, Vec<&SeenInstance>> = BTreeMap::new();
+    for one in foreign.iter().filter(|one| is_expired(one, now)) {
+        if let Some(uid) = one.tags.get(tag::CLUSTER_UID).and_then(|text| text.parse().ok()) {
+            found.entry(uid).or_default().push(one);
+        }
+    }
+    let machines = |(cluster, machines): (ClusterUid, Vec<&SeenInstance>)| {
+        let first = machines.first().copied();
+        let name = first.and_then(|one| one.tags.get(tag::CLUSTER)?.parse().ok());
+        let oldest = machines.iter().map(|one| one.launched_at).min();
+        let count = u32::try_from(machines.len()).unwrap_or(u32::MAX);
+        let own = managed(cluster, name, count, oldest, now);
+        let description =
+            format!("{} of another installation, past its tag {}", own.description, tag::EXPIRES_AT);
+        Managed { description, vitality: Vitality::Expired, ..own }
+    };
+    found.into_iter().map(machines).collect()
 }
 
 fn managed(

@@ -86,6 +86,7 @@ fn fits(tags: &BTreeMap<String, String>, of: &Belonging) -> bool {
             is(tag::CLUSTER_UID, uid.as_str()) && is(tag::LAUNCH, launch.as_str())
         }
         Belonging::Installation(id) => is(tag::INSTALLATION, id),
+        Belonging::Anybody => tags.contains_key(tag::INSTALLATION),
     }
 }
 
@@ -144,8 +145,11 @@ impl Ec2Api for Fake {
 
     async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError> {
         self.call("terminate", |account| {
-            if instances.iter().any(|id| !account.instances.contains_key(id)) {
-                return Err(ProviderError::new(ErrorKind::NotFound, "InvalidInstanceID.NotFound"));
+            let unknown = instances.iter().filter(|id| !account.instances.contains_key(id));
+            let unknown: Vec<&str> = unknown.map(InstanceId::as_str).collect();
+            if !unknown.is_empty() {
+                let message = format!("the instance IDs '{}' do not exist", unknown.join(", "));
+                return Err(ProviderError::new(ErrorKind::NotFound, message));
             }
             for id in instances {
                 account.instances.get_mut(id).unwrap().state = InstanceState::Terminated;
@@ -465,6 +469,48 @@ async fn what_an_installation_made_is_listed_and_swept_by_cluster() {
     }
     let foreign = Ec2Provider::new(scene.fake.clone(), Whose::Installation("there".to_owned()), now);
     assert!(foreign.list_managed().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn machines_of_another_installation_are_ended_only_when_their_own_tag_says_so() {
+    let scene = Scene::new();
+    let provider = scene.provider();
+    provider.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
+    provider.launch(&scene.launch(1, 0)).await.unwrap();
+    // Their tag says 10:00 on the next day.
+    let at = |now: fn() -> Timestamp| {
+        Ec2Provider::new(scene.fake.clone(), Whose::Installation("there".to_owned()), now)
+    };
+    let early = at(|| "2026-11-24T10:10:00Z".parse().unwrap());
+    assert!(early.list_managed().await.unwrap().is_empty(), "clocks differ");
+    let late = at(|| "2026-11-24T10:20:00Z".parse().unwrap());
+    let found = late.list_managed().await.unwrap();
+    assert_eq!((found.len(), found[0].vitality), (1, Vitality::Expired));
+    assert_eq!(found[0].description, "3 machines of another installation, past its tag crewcall:expires-at");
+    late.sweep(&found[0]).await.unwrap();
+    scene.fake.with(|account| {
+        assert!(account.instances.values().all(|one| one.state == InstanceState::Terminated));
+        assert_eq!(account.groups.len(), 1, "what costs nothing is its owner's");
+    });
+    assert!(late.list_managed().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn machines_that_ec2_does_not_know_any_more_cost_one_call_and_keep_nobody_alive() {
+    let scene = Scene::new();
+    let provider = scene.provider();
+    provider.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
+    let made = provider.launch(&scene.launch(1, 0)).await.unwrap().instances;
+    let named = |id: &InstanceId| {
+        NodeId::launched(scene.cluster.name.clone(), GroupName::workers(), id.clone()).name()
+    };
+    let gone = ["i-0dead", "i-0beef"].map(InstanceId::new);
+    let names: Vec<_> = gone.iter().chain(&made).map(named).collect();
+    provider.remove_nodes(&scene.cluster, &names, Stop::Now).await.unwrap();
+    scene.fake.with(|account| {
+        assert!(account.instances.values().all(|one| one.state == InstanceState::Terminated));
+        assert_eq!(account.calls["terminate"], 2);
+    });
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ pub(super) fn filters(of: &Belonging) -> Vec<Filter> {
             vec![by(tag::CLUSTER_UID, cluster.as_str()), by(tag::LAUNCH, launch.as_str())]
         }
         Belonging::Installation(installation) => vec![by(tag::INSTALLATION, installation)],
+        Belonging::Anybody => vec![Filter::builder().name("tag-key").values(tag::INSTALLATION).build()],
     }
 }
 
