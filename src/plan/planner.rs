@@ -230,11 +230,12 @@ impl<'a> Planner<'a> {
         // What was asked for just before the end may not be visible yet, the anchor included.
         let entries = self.ledger.groups.values().flat_map(|group| group.slots.values());
         let launches = self.ledger.launches.values().map(|launch| launch.at);
-        let asked = entries.map(|entry| entry.since).chain(launches).chain(match operations.anchor {
-            AnchorCall::Made(at) => Some(at),
-            _ => None,
-        });
-        let newest = asked.fold(ending.at, Timestamp::max);
+        let anchored = match operations.anchor {
+            AnchorCall::Made(at) => at,
+            // Whoever was here before may have asked for it until the end was known.
+            _ => ending.at,
+        };
+        let newest = entries.map(|entry| entry.since).chain(launches).fold(anchored, Timestamp::max);
         if self.passed(newest, self.situation.facts.visibility_delay) {
             Outcome::Finished
         } else {
