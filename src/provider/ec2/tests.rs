@@ -501,11 +501,11 @@ async fn machines_that_ec2_does_not_know_any_more_cost_one_call_and_keep_nobody_
     let provider = scene.provider();
     provider.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
     let made = provider.launch(&scene.launch(1, 0)).await.unwrap().instances;
-    let named = |id: &InstanceId| {
+    let node_of = |id: &InstanceId| {
         NodeId::launched(scene.cluster.name.clone(), GroupName::workers(), id.clone()).name()
     };
     let gone = ["i-0dead", "i-0beef"].map(InstanceId::new);
-    let names: Vec<_> = gone.iter().chain(&made).map(named).collect();
+    let names: Vec<_> = gone.iter().chain(&made).map(node_of).collect();
     provider.remove_nodes(&scene.cluster, &names, Stop::Now).await.unwrap();
     scene.fake.with(|account| {
         assert!(account.instances.values().all(|one| one.state == InstanceState::Terminated));
