@@ -224,9 +224,9 @@ def _resource(event: Object) -> str:
 
 
 def calls_in(namespace: str, since: float) -> Counter[str]:
-    """Return how many calls others than this program made in a namespace since a time of the wall clock, by verb.
+    """Return the calls that others than this program made in a namespace since a time of the wall clock.
 
-    A port-forward is a "get" of its own resource.
+    Counted by verb and resource. A port-forward is a "get" of its own resource.
 
     Raises:
         KeyError: CREWCALL_TEST_AUDIT_LOG is not set.

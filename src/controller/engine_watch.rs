@@ -155,12 +155,13 @@ async fn follow(
             }
         }
         let question = StatusQuestion { since, wait: WAIT, ranking: Ranking::NotWanted };
-        let answer = match unreachable {
-            Some(error) => Err(error),
-            None => tokio::select! {
+        let answer = if let Some(error) = unreachable {
+            Err(error)
+        } else {
+            tokio::select! {
                 answer = engine.status(&endpoint, question) => answer,
                 Ok(()) = belts.changed() => continue,
-            },
+            }
         };
         match answer {
             Ok(mut status) => {

@@ -83,7 +83,7 @@ FAREWELL = 1.0
 """Seconds in which a worker that could not hand everything over takes its leave of the scheduler."""
 
 FAREWELL_TO_THE_GONE = 0.25
-"""The same where the connection to the scheduler has broken: it is there again at once, or the scheduler is not."""
+"""The same where the connection to the scheduler has broken: it can be made again at once or never."""
 
 CONFESSION = 1.0
 """Seconds in which to tell the nanny what was lost."""
@@ -224,7 +224,7 @@ class Belts:
 
 
 def mark_idle_end(scheduler: Any) -> None:
-    """Have the process exit with `ENDED_IDLE` when `scheduler` ends by its idle timeout, and at once when it closes.
+    """Have the process exit when `scheduler` has closed, with `ENDED_IDLE` if that was its idle timeout.
 
     Dask's own command exits with 0 then, as it does when it is told to stop: nobody could tell whether to
     start the scheduler again. The interpreter's own end takes about a second on a busy machine, for nothing.
