@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -217,13 +218,20 @@ def rate(times: list[float]) -> float:
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-def calls_in(namespace: str, since: float) -> int:
-    """Return how many calls others than this program made in a namespace since a time of the wall clock.
+def _resource(event: Object) -> str:
+    reference = event["objectRef"]
+    return "/".join(filter(None, (reference.get("resource"), reference.get("subresource"))))
+
+
+def calls_in(namespace: str, since: float) -> Counter[str]:
+    """Return the calls that others than this program made in a namespace since a time of the wall clock.
+
+    Counted by verb and resource. A port-forward is a "get" of its own resource.
 
     Raises:
         KeyError: CREWCALL_TEST_AUDIT_LOG is not set.
     """
-    seen = set()
+    seen: dict[str, str] = {}
     with open(os.environ["CREWCALL_TEST_AUDIT_LOG"]) as lines:
         for line in lines:
             event = json.loads(line)
@@ -233,5 +241,5 @@ def calls_in(namespace: str, since: float) -> int:
             ):
                 continue
             if received >= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since)):
-                seen.add(event["auditID"])
-    return len(seen)
+                seen[event["auditID"]] = f"{event['verb']} {_resource(event)}"
+    return Counter(seen.values())

@@ -119,3 +119,13 @@ def post(namespace: Namespace, name: str, workers: int, image: str, *, fake: boo
     """Create the object of a cluster, which an operator looks after."""
     body = document(namespace.name, name, workers, image, fake=fake)
     namespace.server.call("POST", CLUSTERS.format(namespace=namespace.name), body)
+
+
+def wait_until_ready(namespace: Namespace, name: str, bound: float) -> None:
+    """Return when the operator says that a cluster is ready."""
+    path = f"{CLUSTERS.format(namespace=namespace.name)}/{name}"
+
+    def ready() -> bool:
+        return bool(namespace.server.call("GET", path).get("status", {}).get("phase") == "Ready")
+
+    processes.wait_until(f"cluster {name} being ready", ready, bound, 0.2)

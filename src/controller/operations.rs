@@ -84,7 +84,8 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
             operations.removal_ended(nodes, now);
         }
         Finished::RemoveAnchor(result) => {
-            let gone = result.map(|removal| removal == Removal::Gone);
+            operations.gone_for_good = matches!(result, Ok(Removal::GoneForGood));
+            let gone = result.map(Removal::is_gone);
             let gone = gone.inspect_err(|error| tracing::warn!("cannot remove the anchor: {error}")).ok();
             operations.anchor_removal_ended(gone, now);
         }

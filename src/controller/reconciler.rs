@@ -134,7 +134,10 @@ impl Reconciler {
                 Ok(Next::Never) => return,
                 Ok(Next::Now) => continue,
                 Ok(Next::At(at)) => {
-                    self.trouble = 0;
+                    let recovered = std::mem::take(&mut self.trouble) > 0;
+                    if let Some(watch) = self.watch.as_ref().filter(|_| recovered) {
+                        watch.ask_again();
+                    }
                     let next = [at, self.look_due].into_iter().flatten().min();
                     next.map_or(RESYNC, |at| self.until(at)).min(RESYNC)
                 }
@@ -145,7 +148,7 @@ impl Reconciler {
                     if let TickError::Observe(cause) = &error {
                         self.go_on_unseeing(cause).await;
                     }
-                    plan::delay_after(self.trouble.saturating_add(1))
+                    plan::delay_after(self.trouble.saturating_add(1)).min(RESYNC)
                 }
             };
             self.wait(wait).await;
@@ -322,19 +325,20 @@ impl Reconciler {
         let schedulers = self.world.nodes.iter().filter(|node| node.id.group.is_scheduler());
         let placed = schedulers.filter(|node| node.id.slot != Slot::NONE);
         let newest = placed.max_by_key(|node| node.id.incarnation).filter(|node| node.is_alive());
-        let Some((node, address)) = newest.and_then(|node| Some((node.id.name(), node.endpoint()?.clone())))
-        else {
+        let Some((seen, address)) = newest.and_then(|node| Some((node, node.endpoint()?.clone()))) else {
             self.watch = None;
             return Ok(EngineView::NotAsked);
         };
+        let (seen, node) = (seen.clone(), seen.id.name());
         let belts = Belts::of(&record.wanted.document.spec, record.wanted.created_at);
-        let current = |watch: &&EngineWatch| *watch.node() == node && watch.endpoint().address == address;
-        if let Some(watch) = self.watch.as_ref().filter(current) {
+        let current = |watch: &&mut EngineWatch| *watch.node() == node && watch.endpoint().address == address;
+        if let Some(watch) = self.watch.as_mut().filter(current) {
             watch.set_belts(belts);
+            watch.note(seen);
         } else {
             let identity = self.identities(record).await?.map(|identities| identities.controller.clone());
             let (engine, clock) = (self.tools.engine.clone(), self.tools.clock.clone());
-            self.watch = Some(EngineWatch::start(engine, clock, node, Endpoint { address, identity }, belts));
+            self.watch = Some(EngineWatch::start(engine, clock, seen, Endpoint { address, identity }, belts));
         }
         Ok(self.watch.as_mut().map_or(EngineView::NotAsked, EngineWatch::view))
     }

@@ -21,6 +21,9 @@ pub const SLOT: &str = "crewcall.dev/slot";
 /// A node's incarnation.
 pub const INCARNATION: &str = "crewcall.dev/incarnation";
 
+/// The annotation of a custom resource with the versions of what its maker runs, as JSON.
+pub const CLIENT: &str = "crewcall.dev/client";
+
 /// The value of [`MANAGED_BY`] and [`NAME`], and the name under which fields are written.
 pub const CREWCALL: &str = "crewcall";
 /// The installation of clusters that are custom resources.

@@ -37,6 +37,8 @@ pub struct Operations {
     pub anchor_removed: Option<Timestamp>,
     /// Whether such a call has answered that nothing is left.
     pub anchor_gone: bool,
+    /// Whether the newest has answered that nothing can appear any more, either.
+    pub gone_for_good: bool,
     /// Drains.
     pub drains: BTreeMap<NodeName, DrainCall>,
 }

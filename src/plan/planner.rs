@@ -227,6 +227,9 @@ impl<'a> Planner<'a> {
             }
             return Outcome::Continues;
         }
+        if operations.gone_for_good {
+            return Outcome::Finished;
+        }
         // What was asked for just before the end may not be visible yet, the anchor included.
         let entries = self.ledger.groups.values().flat_map(|group| group.slots.values());
         let launches = self.ledger.launches.values().map(|launch| launch.at);

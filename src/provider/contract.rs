@@ -287,8 +287,18 @@ pub struct NodeFailure {
 pub enum Removal {
     /// It is on its way; ask again.
     Ending,
-    /// Nothing is left.
+    /// Nothing is left. What a call made that nobody remembers may still appear.
     Gone,
+    /// Nothing is left that was asked for, whenever it would have appeared: the look was at what is, and what came
+    /// later would go with its owner.
+    GoneForGood,
+}
+
+impl Removal {
+    /// Whether nothing is left.
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Gone | Self::GoneForGood)
+    }
 }
 
 /// Something that this installation has made.

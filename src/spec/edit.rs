@@ -93,7 +93,17 @@ fn fixed(old: &ClusterSpec, new: &ClusterSpec, changes: &mut Vec<FieldChange>) {
     found.add(&spec.key("environment"), &old.environment, &new.environment);
     found.add(&spec.key("tls"), &old.tls, &new.tls);
     found.add(&spec.key("scheduler"), &old.scheduler, &new.scheduler);
+    if outlives_pods(old, new) {
+        found.add(&spec.key("maxLifetime"), &old.max_lifetime, &new.max_lifetime);
+    }
     changes.extend(found.0);
+}
+
+/// Whether a cluster would have to outlive its pods: Kubernetes ends them at the limit that they were made with, the
+/// scheduler's among them, and lets nobody put it off (`activeDeadlineSeconds`).
+pub fn outlives_pods(old: &ClusterSpec, new: &ClusterSpec) -> bool {
+    let limit = old.kubernetes().and_then(|_| old.max_lifetime());
+    limit.is_some_and(|limit| new.max_lifetime().is_none_or(|longer| longer > limit))
 }
 
 fn in_place(old: &ComputeCluster, new: &ComputeCluster, changes: &mut Vec<FieldChange>) {
@@ -103,7 +113,9 @@ fn in_place(old: &ComputeCluster, new: &ComputeCluster, changes: &mut Vec<FieldC
     let spec = FieldPath::of("spec");
     found.add(&spec.key("waitFor"), &old.wait_for, &new.wait_for);
     found.add(&spec.key("idleTimeout"), &old.idle_timeout, &new.idle_timeout);
-    found.add(&spec.key("maxLifetime"), &old.max_lifetime, &new.max_lifetime);
+    if !outlives_pods(old, new) {
+        found.add(&spec.key("maxLifetime"), &old.max_lifetime, &new.max_lifetime);
+    }
     found.add(&spec.key("drainGrace"), &old.drain_grace, &new.drain_grace);
     found.add(&spec.key("drainTimeout"), &old.drain_timeout, &new.drain_timeout);
     ec2_in_place(old, new, &mut found);

@@ -43,7 +43,7 @@ pub use ec2::{
     ANYWHERE, AddressKind, Architecture, DiskSpec, Ec2Spec, InstanceProfiles, InstanceType, MachineTemplate,
     Purchase, TaskCredentials, VolumeType,
 };
-pub use edit::{Edit, FieldChange, carry_sizes, compare};
+pub use edit::{Edit, FieldChange, carry_sizes, compare, outlives_pods};
 pub use emit::{EmitError, to_yaml};
 pub use generated::{GeneratedError, generated_yaml};
 pub use kubernetes::{EndpointKind, IpBlock, KubernetesSpec, LabelSelector, NetworkPeer, NetworkPolicySpec};

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use crewcall::{
     model::{AnchorState, ClusterKey, ClusterUid, NodeId, NodeName, NodeState, Slot},
-    provider::{AnchorRequest, NodeRequest, NodesRequest, Provider, Removal},
+    provider::{AnchorRequest, NodeRequest, NodesRequest, Provider},
 };
 
 use crate::observing::PATIENCE;
@@ -145,7 +145,7 @@ pub async fn eventually<T: std::fmt::Debug + PartialEq>(what: &str, expected: &T
 /// Removes a cluster until it is gone.
 pub async fn remove(provider: &dyn Provider, cluster: &ClusterKey) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while provider.remove_anchor(cluster).await.unwrap() != Removal::Gone {
+    while !provider.remove_anchor(cluster).await.unwrap().is_gone() {
         let late = tokio::time::Instant::now() > deadline;
         assert!(!late, "cluster {} is not gone within {PATIENCE:?}", cluster.name);
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -197,3 +197,22 @@ fn what_machines_may_cost_and_who_reaches_them_applies_in_place_and_what_they_ar
     assert_eq!(names(&edit.rolled_groups), ["workers"]);
     assert_eq!(paths(&edit.template), ["spec.provider.ec2.machines.purchase"]);
 }
+
+#[test]
+fn the_lifetime_of_pods_can_only_be_shortened() {
+    let limited = |provider: &str, limit: &str| {
+        cluster(&format!("  provider: {{{provider}: {{}}}}\n  maxLifetime: {limit}\n"))
+    };
+    for longer in ["3h", "never"] {
+        let edit = compare(&limited("kubernetes", "2h"), &limited("kubernetes", longer));
+        assert_eq!(paths(&edit.fixed), ["spec.maxLifetime"]);
+        assert!(edit.in_place.is_empty());
+    }
+    for (old, new) in [("2h", "1h"), ("never", "1h")] {
+        let edit = compare(&limited("kubernetes", old), &limited("kubernetes", new));
+        assert_eq!(paths(&edit.in_place), ["spec.maxLifetime"]);
+        assert!(edit.fixed.is_empty());
+    }
+    let elsewhere = compare(&limited("local", "2h"), &limited("local", "3h"));
+    assert_eq!(paths(&elsewhere.in_place), ["spec.maxLifetime"]);
+}

@@ -21,7 +21,7 @@ use crate::{
         kubernetes::{Rehearsal, secret_values, secret_variables_name},
     },
     spec::{self, ClusterName, ComputeCluster, ProviderKind},
-    store::kubernetes::belonging,
+    store::kubernetes::{belonging, note_client},
 };
 
 /// How long a name that is still being deleted is waited for.
@@ -83,7 +83,11 @@ impl Resources {
         if outcome == CreateOutcome::Replaced {
             self.make_room(name, progress).await?;
         }
-        let made = custom.create(&written(&document)?, Rehearsal::ForReal).await.map_err(refused)?;
+        let mut object = written(&document)?;
+        if let Some(client) = &request.context.interpreter {
+            note_client(&mut object, &client.versions);
+        }
+        let made = custom.create(&object, Rehearsal::ForReal).await.map_err(refused)?;
         let Some(made) = made else { return Ok(None) };
         if !secrets.is_empty() {
             let metadata = belonging(&made, &secret_variables_name(name));

@@ -8,8 +8,11 @@ pub const DURATION: Duration = Duration::from_secs(15);
 /// A holder that could not renew it for so long no longer acts as one.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// It is looked at, or renewed, this often.
+/// It is looked at, or tried to be renewed, this often.
 pub const PERIOD: Duration = Duration::from_secs(2);
+
+/// One that could be renewed is renewed after so long: three tries fit in before [`DEADLINE`].
+pub const RENEWAL: Duration = Duration::from_secs(5);
 
 /// A lease as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,5 +78,6 @@ mod tests {
     #[test]
     fn a_holder_stops_acting_before_another_may_begin() {
         assert!(DEADLINE + PERIOD < DURATION);
+        assert!(RENEWAL + PERIOD * 2 < DEADLINE);
     }
 }

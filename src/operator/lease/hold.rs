@@ -13,7 +13,7 @@ use kube::{
 };
 use tokio::time::Instant;
 
-use super::decide::{DEADLINE, DURATION, PERIOD, Seen, Step, step};
+use super::decide::{DEADLINE, DURATION, PERIOD, RENEWAL, Seen, Step, step};
 use crate::{model::label, spec::Namespace, store::kubernetes::words};
 
 /// How long one call may take.
@@ -164,17 +164,19 @@ impl Held {
     /// Renews it until that fails for too long. Returns what was last seen then; never otherwise.
     pub async fn keep(&mut self) -> (u64, String) {
         let mut renewed = Instant::now();
+        let mut pause = RENEWAL;
         // Whether the version that is known is one of its own after all: the next try is made at once.
         let mut behind = false;
         loop {
             if !behind {
-                tokio::time::sleep(PERIOD).await;
+                tokio::time::sleep(pause).await;
             }
+            pause = PERIOD;
             let left = DEADLINE.saturating_sub(renewed.elapsed());
             let tried = tokio::time::timeout(left, self.renew()).await;
             let cause = match tried.unwrap_or_else(|_| Err(Renewal::Failed("no answer in time".to_owned()))) {
                 Ok(()) => {
-                    (renewed, behind) = (Instant::now(), false);
+                    (renewed, behind, pause) = (Instant::now(), false, RENEWAL);
                     continue;
                 }
                 Err(Renewal::Lost(holder)) => {

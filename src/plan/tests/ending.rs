@@ -174,6 +174,18 @@ fn a_deletion_right_after_a_creation_waits_for_what_cannot_be_seen_yet() {
 }
 
 #[test]
+fn a_deletion_waits_for_nothing_where_nothing_can_appear_any_more() {
+    let mut story = Story::running(1);
+    story.facts.visibility_delay = Duration::from_secs(30);
+    delete(&mut story);
+    story.operations.anchor_gone = true;
+    story.world = crate::model::Observed::default();
+    assert_snapshot!(story.plan(), @"looks again in 30 s");
+    story.operations.gone_for_good = true;
+    assert_snapshot!(story.plan(), @"nothing is left");
+}
+
+#[test]
 fn a_deletion_right_after_a_scale_down_waits_for_what_cannot_be_seen_yet() {
     let mut story = Story::running(1);
     story.facts.visibility_delay = Duration::from_secs(30);

@@ -273,7 +273,8 @@ impl Provider for KubernetesProvider {
         }
         sight.logs.remove()?;
         self.forget(&cluster.uid).await?;
-        Ok(Removal::Gone)
+        // The lists were of this moment, and whatever would appear has an owner that is gone.
+        Ok(Removal::GoneForGood)
     }
 
     async fn list_managed(&self) -> Result<Vec<Managed>, ProviderError> {

@@ -13,7 +13,7 @@ mod slot;
 mod store;
 mod words;
 
-pub use object::{ObjectReader, Read, Refusal, cluster_uid, moment_text};
+pub use object::{ObjectReader, Read, Refusal, cluster_uid, moment_text, note_client};
 pub use slot::belonging;
 pub use store::{KubernetesStore, resource};
 pub use words::{words, words_of_watch};

@@ -7,7 +7,7 @@ use crate::{
     model::{ClusterRecord, Ending, Ledger, Presence},
     spec::{
         ClusterSpec, ComputeCluster, EngineSpec, EnvironmentSpec, FieldChange, ProviderSpec, SchedulerSpec,
-        Size, compare,
+        Size, TimeLimit, compare, outlives_pods,
     },
 };
 
@@ -47,6 +47,9 @@ pub struct Fixed {
     environment: Option<EnvironmentSpec>,
     tls: bool,
     scheduler: SchedulerSpec,
+    /// Where no longer one can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_lifetime: Option<TimeLimit>,
 }
 
 /// Notes that cannot be used.
@@ -128,6 +131,7 @@ impl Fixed {
             environment: spec.environment.clone(),
             tls: spec.tls,
             scheduler: spec.scheduler.clone(),
+            max_lifetime: spec.max_lifetime,
         }
     }
 
@@ -142,5 +146,9 @@ impl Fixed {
         spec.environment.clone_from(&self.environment);
         spec.tls = self.tls;
         spec.scheduler = self.scheduler.clone();
+        let held = ClusterSpec { max_lifetime: self.max_lifetime, ..spec.clone() };
+        if outlives_pods(&held, spec) {
+            spec.max_lifetime = held.max_lifetime;
+        }
     }
 }

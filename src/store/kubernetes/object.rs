@@ -1,6 +1,6 @@
 //! From a custom resource to the record of its cluster. Pure.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::PathBuf};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 use super::notes::Notes;
 use crate::{
     model::{
-        BootId, CallerContext, ClusterRecord, ClusterUid, Condition, EndReason, Ending, KubernetesContext,
-        MachineId, ObjectUid, Presence, Progress, RECORD_FORMAT, Wanted,
+        BootId, CallerContext, ClusterRecord, ClusterUid, Condition, EndReason, Ending, Interpreter,
+        KubernetesContext, MachineId, ObjectUid, Presence, Progress, RECORD_FORMAT, SoftwareVersions, Wanted,
+        label,
     },
     spec::{ComputeCluster, EnvironmentSpec, FieldChange, Namespace, ProviderKind, crd::document_of},
 };
@@ -119,6 +120,7 @@ impl ObjectReader {
             context: CallerContext {
                 kubernetes: Some(KubernetesContext { namespace, ..self.context.clone() }),
                 custom_resource: Some(uid),
+                interpreter: client_of(object),
                 ..CallerContext::default()
             },
             interpreter: None,
@@ -175,6 +177,24 @@ impl ObjectReader {
 fn say_a_size(document: &mut ComputeCluster) {
     if document.spec.workers.size().is_none() {
         document.spec.workers.replicas = Some(1);
+    }
+}
+
+/// What the client ran that made the object, if it said so. What cannot be read is nobody's harm: nothing is compared.
+fn client_of(object: &Value) -> Option<Interpreter> {
+    let noted = object.pointer("/metadata/annotations")?.get(label::CLIENT)?.as_str()?;
+    let versions = serde_json::from_str(noted).ok()?;
+    Some(Interpreter { path: PathBuf::new(), versions })
+}
+
+/// Notes in a new object what the client runs that makes it.
+pub fn note_client(object: &mut Value, versions: &SoftwareVersions) {
+    let Ok(text) = serde_json::to_string(versions) else { return };
+    let metadata = object.as_object_mut().map(|object| object.entry("metadata").or_insert_with(|| json!({})));
+    let metadata = metadata.and_then(Value::as_object_mut);
+    let Some(metadata) = metadata else { return };
+    if let Some(annotations) = metadata.entry("annotations").or_insert_with(|| json!({})).as_object_mut() {
+        annotations.insert(label::CLIENT.to_owned(), Value::String(text));
     }
 }
 
@@ -333,6 +353,42 @@ mod tests {
         assert_eq!(paths, ["spec.scheduler.kubernetes.podSpec.hostname"]);
         assert_eq!(next.wanted.document.spec.scheduler, record.wanted.document.spec.scheduler);
         assert_eq!(next.wanted.document.spec.workers.size(), Some(Size::Fixed(5)));
+    }
+
+    #[test]
+    fn what_the_client_runs_is_known_where_it_said_so() {
+        let reader = reader(None);
+        let versions: SoftwareVersions =
+            serde_json::from_value(json!({"python": "3.11.7", "numpy": null})).unwrap();
+        let mut said = object(&plain(1));
+        note_client(&mut said, &versions);
+        let interpreter = reader.read(&said).unwrap().record.wanted.context.interpreter;
+        assert_eq!(interpreter.map(|interpreter| interpreter.versions), Some(versions));
+        for odd in [json!("{"), json!("[]"), json!(3)] {
+            let mut object = object(&plain(1));
+            object["metadata"]["annotations"] = json!({"crewcall.dev/client": odd});
+            assert_eq!(reader.read(&object).unwrap().record.wanted.context.interpreter, None);
+        }
+        assert_eq!(reader.read(&object(&plain(1))).unwrap().record.wanted.context.interpreter, None);
+    }
+
+    #[test]
+    fn a_lifetime_is_shortened_and_never_lengthened() {
+        let reader = reader(None);
+        let limited = |limit: &str| {
+            let mut spec = plain(1);
+            spec["maxLifetime"] = json!(limit);
+            spec
+        };
+        let record = reader.read(&object(&limited("2h"))).unwrap().record;
+        let longer = reader.read(&noted(object(&limited("3h")), &record)).unwrap();
+        let paths: Vec<&str> = longer.refused.iter().map(|change| change.path.as_str()).collect();
+        assert_eq!(paths, ["spec.maxLifetime"]);
+        assert_eq!(longer.record.wanted.document.spec, record.wanted.document.spec);
+        let shorter = reader.read(&noted(object(&limited("1h")), &record)).unwrap();
+        assert!(shorter.refused.is_empty());
+        let limit = shorter.record.wanted.document.spec.max_lifetime();
+        assert_eq!(limit, Some(std::time::Duration::from_hours(1)));
     }
 
     #[test]

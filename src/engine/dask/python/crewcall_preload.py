@@ -79,6 +79,12 @@ DEFAULT_GRACE = 25.0
 CLOSE_RESERVE = 3.0
 """Seconds of the grace that are kept for closing connections."""
 
+FAREWELL = 1.0
+"""Seconds in which a worker that could not hand everything over takes its leave of the scheduler."""
+
+FAREWELL_TO_THE_GONE = 0.25
+"""The same where the connection to the scheduler has broken: it can be made again at once or never."""
+
 CONFESSION = 1.0
 """Seconds in which to tell the nanny what was lost."""
 
@@ -218,12 +224,12 @@ class Belts:
 
 
 def mark_idle_end(scheduler: Any) -> None:
-    """Have the process exit with `ENDED_IDLE` when `scheduler` ends by its idle timeout.
+    """Have the process exit when `scheduler` has closed, with `ENDED_IDLE` if that was its idle timeout.
 
     Dask's own command exits with 0 then, as it does when it is told to stop: nobody could tell whether to
-    start the scheduler again.
+    start the scheduler again. The interpreter's own end takes about a second on a busy machine, for nothing.
     """
-    atexit.register(_exit_idle, scheduler)
+    atexit.register(_exit_closed, scheduler)
 
 
 def ended_idle(scheduler: Any) -> bool:
@@ -232,13 +238,15 @@ def ended_idle(scheduler: Any) -> bool:
     return bool(limit and since and time.time() > since + limit)
 
 
-def _exit_idle(scheduler: Any) -> None:
-    if scheduler.status is Status.closed and ended_idle(scheduler):
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
-        os._exit(ENDED_IDLE)
+def _exit_closed(scheduler: Any) -> None:
+    # Set where an exception ends the program, whose exit code is not 0.
+    if scheduler.status is not Status.closed or getattr(sys, "last_value", None) is not None:
+        return
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(ENDED_IDLE if ended_idle(scheduler) else 0)
 
 
 # --- Lossless stop ------------------------------------------------------------------------------------------
@@ -250,6 +258,7 @@ class Retirement(Enum):
     DONE = "done"
     REFUSED = "refused"
     UNANSWERED = "unanswered"
+    GONE = "gone"
 
 
 def drain_on_sigterm(server: Any, grace: float | None = None) -> None:
@@ -340,10 +349,13 @@ class Drain:
     async def _hand_over(self, address: str) -> bool:
         """Move the data away, let tasks finish, leave the scheduler. True: nothing is lost."""
         recipient_bound = self._left() - min(self._left() / 2, NO_RECIPIENT_WAIT)
+        farewell = FAREWELL
         while self._left() > 0:
             # The worker stays registered and takes no new tasks; those that run go on.
             answer = await self._retire(address, self._left(), remove=False)
-            if answer is Retirement.UNANSWERED:
+            if answer is Retirement.GONE:
+                farewell = FAREWELL_TO_THE_GONE
+            if answer in (Retirement.GONE, Retirement.UNANSWERED):
                 break
             if answer is Retirement.REFUSED:
                 if self._left() <= recipient_bound:
@@ -357,27 +369,45 @@ class Drain:
                 answer = await self._retire(address, max(self._left(), 1.0), remove=True)
                 return answer is Retirement.DONE
         # An expected departure all the same, so that tasks cut off are not blamed for it.
-        await self._retire(address, 1.0, remove=True)
+        await self._retire(address, farewell, remove=True)
         return False
 
     async def _retire(self, address: str, timeout: float, *, remove: bool) -> Retirement:
-        try:
-            retired = await asyncio.wait_for(
-                self.server.scheduler.retire_workers(
-                    workers=[address],
-                    close_workers=False,
-                    remove=remove,
-                    stimulus_id=f"crewcall-drain-{time.time()}",
-                ),
-                timeout,
+        call = asyncio.ensure_future(
+            self.server.scheduler.retire_workers(
+                workers=[address],
+                close_workers=False,
+                remove=remove,
+                stimulus_id=f"crewcall-drain-{time.time()}",
             )
-        except asyncio.TimeoutError:
-            logger.warning("the data did not leave %s within %.1f s", address, timeout)
-            return Retirement.UNANSWERED
+        )
+        cut_off = asyncio.ensure_future(self.cut_off())
+        try:
+            await asyncio.wait([call, cut_off], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if cut_off.done() and not call.done():
+                # The answer to the last request and the end of the connection come together.
+                await asyncio.wait([call], timeout=FAREWELL_TO_THE_GONE)
+            if not call.done() and not cut_off.done():
+                logger.warning("the data did not leave %s within %.1f s", address, timeout)
+                return Retirement.UNANSWERED
+            if not call.done() or call.cancelled():
+                logger.warning("the scheduler that was to retire %s has gone", address)
+                return Retirement.GONE
+            retired = call.result()
+        except OSError as error:
+            logger.warning("the scheduler that was to retire %s has gone: %s", address, error)
+            return Retirement.GONE
         except Exception as error:
             logger.warning("the scheduler did not retire %s: %s", address, error)
             return Retirement.UNANSWERED
+        finally:
+            call.cancel()
+            cut_off.cancel()
         return Retirement.DONE if address in retired else Retirement.REFUSED
+
+    async def cut_off(self) -> None:
+        """Return when the connection to the scheduler has broken, where that is seen."""
+        await asyncio.Event().wait()
 
     def address(self) -> str | None:
         """Return the address of the worker to drain; None if there is none."""
@@ -410,6 +440,11 @@ class WorkerDrain(Drain):
         """Return the worker's address while it is in service."""
         in_service = (Status.running, Status.paused, Status.closing_gracefully)
         return self.server.address if self.server.status in in_service else None
+
+    async def cut_off(self) -> None:
+        """Return when Dask closes the worker, as it does when its scheduler has gone."""
+        while self.address() is not None:
+            await asyncio.sleep(0.02)
 
     def holds_nothing(self) -> bool:
         """Return whether there is no result, no actor and no running task."""

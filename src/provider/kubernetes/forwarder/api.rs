@@ -11,6 +11,7 @@ use tokio::{sync::Mutex, time::timeout};
 use tokio_tungstenite::WebSocketStream;
 
 use super::{
+    gate::Refuser,
     kubeconfig::{self, KubeconfigError},
     request::{ApiTarget, CLUSTER_UID_LABEL},
 };
@@ -53,6 +54,14 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// Whose answer this is.
+    pub fn refuser(&self) -> Refuser {
+        match self {
+            Self::Refused { .. } => Refuser::Answered,
+            Self::Kubeconfig(_) | Self::Unreachable { .. } => Refuser::Silent,
+        }
+    }
+
     /// Whether the same question may be answered soon.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -5,12 +5,13 @@ use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
     api::ApiServer,
     dashboard,
+    gate::Gate,
     ports::Ports,
     request::ForwardRequest,
     status::Door,
@@ -21,9 +22,6 @@ use super::{
 
 /// How long a connection is held while there is no scheduler, or no way to it. Dask's clients give up after 30 s.
 const HOLD: Duration = Duration::from_secs(20);
-
-/// The pause between two tries.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// How many bytes may wait between a browser's connection and the tunnel, in each direction.
 const DASHBOARD_BUFFER: usize = 256 << 10;
@@ -74,6 +72,8 @@ pub struct Hall {
     pub api: ApiServer,
     /// To which pod.
     pub scheduler: watch::Receiver<Scheduler>,
+    /// When.
+    pub gate: Arc<Gate>,
     /// Where it is told how that went.
     pub board: Arc<StatusBoard>,
 }
@@ -157,15 +157,20 @@ impl Hall {
         let (deadline, port) = (Instant::now() + HOLD, self.request.remote_port(door));
         loop {
             let pod = self.pod(deadline).await?;
+            let pass = self.gate.turn(deadline).await?;
             let error = match self.api.forward(&pod, port).await {
-                Ok(socket) => return Ok(socket),
+                Ok(socket) => {
+                    self.gate.reopen();
+                    return Ok(socket);
+                }
                 Err(error) => error,
             };
-            if !error.is_passing() || Instant::now() + RETRY >= deadline {
-                return Err(error.to_string());
+            let problem = error.to_string();
+            self.gate.failed(pass, error.refuser(), &problem);
+            if !error.is_passing() || Instant::now() >= deadline {
+                return Err(problem);
             }
-            tracing::debug!(%error, "trying again");
-            sleep_until((Instant::now() + RETRY).min(deadline)).await;
+            tracing::debug!(problem, "trying again");
         }
     }
 

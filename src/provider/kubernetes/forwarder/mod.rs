@@ -8,6 +8,7 @@ mod api;
 mod bounded_log;
 mod dashboard;
 mod files;
+mod gate;
 mod hearing;
 mod hold;
 mod kubeconfig;

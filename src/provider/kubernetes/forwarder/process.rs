@@ -16,11 +16,12 @@ use tracing_subscriber::EnvFilter;
 use super::{
     api::ApiServer,
     bounded_log::BoundedLog,
+    gate::Gate,
     listen::{Hall, Listeners},
     startup::{self, ForwarderStarted, Started},
     status::Door,
     status_board::StatusBoard,
-    watching,
+    watching::{self, Seen},
 };
 use crate::provider::os;
 
@@ -145,9 +146,17 @@ async fn serve(started: Started) -> Result<(), ForwarderError> {
     let api = ApiServer::new(request.api.clone(), lent.clone());
     let board = StatusBoard::open(files.clone());
     let (found, scheduler) = watch::channel(Err("the scheduler's pod was not looked for yet".to_owned()));
-    let hall = Hall { request: Arc::clone(&request), api: api.clone(), scheduler, board: Arc::clone(&board) };
+    let gate = Arc::new(Gate::new(request.cluster.uid.as_str()));
+    let hall = Hall {
+        request: Arc::clone(&request),
+        api: api.clone(),
+        scheduler,
+        gate: Arc::clone(&gate),
+        board: Arc::clone(&board),
+    };
     admit(&hall, listeners)?;
-    tokio::spawn(watching::follow_scheduler(api.clone(), Arc::clone(&request), Arc::clone(&board), found));
+    let seen = Seen { board: Arc::clone(&board), gate, scheduler: found };
+    tokio::spawn(watching::follow_scheduler(api.clone(), Arc::clone(&request), seen));
     tokio::spawn(async move { board.keep_written().await });
     tokio::select! {
         _ = terminate.recv() => tracing::info!("told to end"),

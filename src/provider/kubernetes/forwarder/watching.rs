@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     api::{Anchor, ApiServer},
+    gate::Gate,
     request::ForwardRequest,
     scheduler_pod::{Candidate, choose},
     status_board::StatusBoard,
@@ -22,6 +23,16 @@ use super::{
 
 /// The pod that new connections go to, or why there is none.
 pub type Scheduler = Result<String, String>;
+
+/// Who is told what is seen.
+pub struct Seen {
+    /// What the forwarder says of itself.
+    pub board: Arc<StatusBoard>,
+    /// Opened when a pod may be reached that could not be.
+    pub gate: Arc<Gate>,
+    /// Where new connections go.
+    pub scheduler: watch::Sender<Scheduler>,
+}
 
 /// Pauses after failures in a row: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -52,25 +63,20 @@ impl Backoff {
 }
 
 /// Follows the scheduler's pods, for ever.
-pub async fn follow_scheduler(
-    api: ApiServer,
-    request: Arc<ForwardRequest>,
-    board: Arc<StatusBoard>,
-    scheduler: watch::Sender<Scheduler>,
-) {
+pub async fn follow_scheduler(api: ApiServer, request: Arc<ForwardRequest>, seen: Seen) {
     let mut backoff = Backoff::new();
     loop {
         let problem = match api.pods().await {
             Ok(pods) => {
                 let wanted = watcher::Config::default().labels(&request.scheduler);
                 let events = kube::runtime::watcher(pods, wanted);
-                follow_pods(std::pin::pin!(events), &board, &scheduler).await
+                follow_pods(std::pin::pin!(events), &seen).await
             }
             Err(error) => error.to_string(),
         };
         tracing::warn!(problem, "cannot follow the scheduler's pods");
         // What was seen last may still be so: connections that exist, and new ones, are tried with it.
-        scheduler.send_if_modified(|known| {
+        seen.scheduler.send_if_modified(|known| {
             let unknown = known.is_err();
             if unknown {
                 *known = Err(format!("cannot look for the scheduler's pod: {problem}"));
@@ -85,12 +91,12 @@ pub async fn follow_scheduler(
 /// Follows a watch until it fails; returns why.
 async fn follow_pods(
     mut events: impl Stream<Item = watcher::Result<Event<Pod>>> + Unpin,
-    board: &StatusBoard,
-    scheduler: &watch::Sender<Scheduler>,
+    seen: &Seen,
 ) -> String {
     let mut pods: BTreeMap<String, Candidate> = BTreeMap::new();
     let mut listed = BTreeMap::new();
     loop {
+        let before = pods.clone();
         match events.next().await {
             Some(Ok(Event::Init)) => {
                 listed.clear();
@@ -100,18 +106,25 @@ async fn follow_pods(
                 listed.insert(pod.name_any(), Candidate::from(&pod));
                 continue;
             }
-            Some(Ok(Event::InitDone)) => pods = std::mem::take(&mut listed),
+            Some(Ok(Event::InitDone)) => {
+                pods = std::mem::take(&mut listed);
+                // The API server answers: perhaps it did not before.
+                seen.gate.reopen();
+            }
             Some(Ok(Event::Apply(pod))) => drop(pods.insert(pod.name_any(), Candidate::from(&pod))),
             Some(Ok(Event::Delete(pod))) => drop(pods.remove(&pod.name_any())),
             Some(Err(error)) => return error.to_string(),
             None => return "the watch has ended".to_owned(),
         }
+        if pods != before {
+            seen.gate.reopen();
+        }
         let chosen = choose(pods.values()).map(str::to_owned);
-        scheduler.send_if_modified(|known| {
+        seen.scheduler.send_if_modified(|known| {
             let is_new = *known != chosen;
             if is_new {
                 tracing::info!(pod = ?chosen, "new connections go there");
-                board.pod(chosen.clone().ok());
+                seen.board.pod(chosen.clone().ok());
                 known.clone_from(&chosen);
             }
             is_new
