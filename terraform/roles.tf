@@ -32,7 +32,7 @@ resource "aws_iam_role_policy" "machine" {
     Statement = [{
       Sid      = "ReadOwnParameters"
       Effect   = "Allow"
-      Action   = ["ssm:GetParameter"]
+      Action   = ["ssm:GetParameters"]
       Resource = ["${local.parameters}/*/${each.key}/*"]
     }]
   })

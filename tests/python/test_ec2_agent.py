@@ -43,13 +43,13 @@ class Answers(BaseHTTPRequestHandler):
         return self.reply(404) if found is None else self.reply(200, found)
 
     def do_POST(self):
-        """GetParameter."""
+        """GetParameters: those that there are, in an order of its own."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked.append((dict(self.headers), body))
-        name = json.loads(body)["Name"]
-        if name not in self.server.parameters:
-            return self.reply(400, json.dumps({"__type": "ParameterNotFound"}))
-        self.reply(200, json.dumps({"Parameter": {"Name": name, "Value": self.server.parameters[name]}}))
+        names, known = json.loads(body)["Names"], self.server.parameters
+        found = [{"Name": name, "Value": known[name]} for name in reversed(names) if name in known]
+        missing = [name for name in names if name not in known]
+        self.reply(200, json.dumps({"Parameters": found, "InvalidParameters": missing}))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def node(server, **fields):
     return {"region": "eu-central-1", "ssm": ssm, "expiresAt": None, "spot": True, **fields}
 
 
-def test_secrets_and_files_come_in_signed_calls_and_are_for_their_user_alone(world, tmp_path):
+def test_secrets_and_files_come_in_one_signed_call_and_are_for_their_user_alone(world, tmp_path):
     agent, server = world
     files = gzip.compress(json.dumps({"dask.yaml": "{}", "crewcall_preload.py": "pass"}).encode())
     text = base64.b64encode(files).decode()
@@ -87,7 +87,7 @@ def test_secrets_and_files_come_in_signed_calls_and_are_for_their_user_alone(wor
     server.parameters = {"/s": json.dumps(secrets), "/s.1": text[:40], "/s.2": text[40:]}
     environment = agent.fetch(node(server, secrets="/s", files=["/s.1", "/s.2"]))
     assert environment == {"TOKEN": "s3cret"}
-    assert len(server.asked) == 3
+    assert len(server.asked) == 1
     key = tmp_path / "files/tls/tls.key"
     assert key.read_text() == "a key" and key.stat().st_mode & 0o777 == 0o400
     assert (tmp_path / "files/crewcall_preload.py").read_text() == "pass"
@@ -121,9 +121,9 @@ def test_calls_are_signed_as_the_aws_sdk_signs_them(world, monkeypatch):
     monkeypatch.setattr(agent, "DIRECT", Taken)
     monkeypatch.setattr(agent.datetime, "datetime", Then)
     with pytest.raises(OSError, match="taken"):
-        agent.parameter({"region": "eu-central-1", "ssm": "https://ssm.eu-central-1.amazonaws.com"}, "/s")
+        agent.parameters({"region": "eu-central-1", "ssm": "https://ssm.eu-central-1.amazonaws.com"}, ["/s"])
     # What botocore 1.44.5 makes of the same call at the same moment.
-    expected = "5e4abf57e6c7ba53fdee2847ee84b4dc5bf5012de00c968eeaf67bcd4f402409"
+    expected = "c4f0a40d6dcd65a3dd38202541138f6c33d3d8dc3049ebce7a7b4ca78c9616c1"
     assert asked[0].get_header("Authorization").endswith("Signature=" + expected)
 
 
@@ -132,7 +132,9 @@ def test_a_parameter_that_is_not_there_is_said_with_no_value_of_the_others(world
     server.parameters = {}
     monkeypatch.setattr(agent.time, "sleep", lambda _: None)
     with pytest.raises(agent.Failed, match="cannot read the cluster's secrets"):
-        agent.patiently("cannot read the cluster's secrets", lambda: agent.parameter(node(server), "/s"), 0)
+        agent.patiently(
+            "cannot read the cluster's secrets", lambda: agent.parameters(node(server), ["/s"]), 0
+        )
 
 
 def test_a_machine_goes_when_ec2_says_so_or_its_time_is_over(world):

@@ -94,7 +94,7 @@ def test_a_machine_reads_the_parameters_of_its_own_role_and_installation(
         statements, _ = of_role(applied("everything"), f"team-a-{role}")
 
         def reads(path: str, statements: Statements = statements) -> bool:
-            return allows(statements, "ssm:GetParameter", parameter(path), {})
+            return allows(statements, "ssm:GetParameters", parameter(path), {})
 
         assert reads(f"/crewcall/{INSTALLATION}/0123-89ab/{role}/group-fedc.1")
         assert not reads(f"/crewcall/{INSTALLATION}/0123-89ab/{other}/group-fedc.1")

@@ -32,7 +32,7 @@ pub fn check(cluster: &ComputeCluster, region: &str) -> Result<(), ProviderError
         return invalid(
             "machines have no way to fetch their keys: `instanceProfiles` is not set".to_owned(),
             "apply the module in `terraform/` once per account, and paste the block that it prints; the profiles allow \
-             ssm:GetParameter below /crewcall/ and nothing else",
+             ssm:GetParameters below /crewcall/ and nothing else",
         );
     }
     for group in spec.groups().map(|(name, _)| name).chain([GroupName::scheduler()]) {

@@ -83,11 +83,11 @@ def login():
     return json.loads(metadata("iam/security-credentials/" + role))
 
 
-def parameter(node, name):
-    """Read one parameter of AWS Systems Manager with the machine's own role (Signature Version 4)."""
+def parameters(node, names):
+    """Read up to ten parameters of AWS Systems Manager with the machine's own role (Signature Version 4)."""
     keys = login()
     url, region = node["ssm"], node["region"]
-    body = json.dumps({"Name": name, "WithDecryption": True})
+    body = json.dumps({"Names": names, "WithDecryption": True})
     host = url.split("://", 1)[1].rstrip("/")
     now = datetime.datetime.now(datetime.timezone.utc)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
@@ -96,7 +96,7 @@ def parameter(node, name):
         "host": host,
         "x-amz-date": stamp,
         "x-amz-security-token": keys["Token"],
-        "x-amz-target": "AmazonSSM.GetParameter",
+        "x-amz-target": "AmazonSSM.GetParameters",
     }
     listed = ";".join(headers)
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
@@ -113,7 +113,9 @@ def parameter(node, name):
     )
     request = urllib.request.Request(url, data=body.encode(), headers=headers)
     with DIRECT.open(request, timeout=20) as reply:
-        return json.load(reply)["Parameter"]["Value"]
+        found = {one["Name"]: one["Value"] for one in json.load(reply)["Parameters"]}
+    # What was written a moment ago may not be there yet: a KeyError, and asked for again.
+    return [found[name] for name in names]
 
 
 def place(name, text):
@@ -128,10 +130,15 @@ def place(name, text):
 
 def fetch(node):
     """Secrets and files from the cluster's parameters; secret environment variables are returned."""
-    # One by one: the role may do nothing else. Many machines that boot at once are throttled.
+    names = [node["secrets"], *node["files"]]
+    # In as few calls as may be: many machines that boot at once are throttled.
+    batches = [names[begin : begin + 10] for begin in range(0, len(names), 10)]
     secrets, *chunks = [
-        patiently("cannot read the cluster's secrets", lambda name=name: parameter(node, name), 300)
-        for name in [node["secrets"], *node["files"]]
+        text
+        for batch in batches
+        for text in patiently(
+            "cannot read the cluster's secrets", lambda batch=batch: parameters(node, batch), 300
+        )
     ]
     secrets = json.loads(secrets)
     for name, text in secrets.get("tls", {}).items():
