@@ -226,14 +226,14 @@ fn ended_by_belt(documents: &[&str]) -> Option<String> {
 
 #[test]
 fn a_cluster_that_ended_by_its_idle_timeout_without_a_controller_stays_ended() {
-    let document = "  workers: {replicas: 1, memory: 1GiB}\n  idleTimeout: 8s\n";
+    let document = "  workers: {replicas: 1, memory: 1GiB}\n  idleTimeout: 15s\n";
     let Some(told) = ended_by_belt(&[document]) else { return };
     assert!(told.contains("its scheduler ended by its own idle timeout. It is not made again"), "{told}");
 }
 
 #[test]
 fn a_lifetime_that_was_cut_in_a_running_cluster_ends_it_without_a_controller() {
-    let documents = ["1h", "16s"]
+    let documents = ["1h", "30s"]
         .map(|lifetime| format!("  workers: {{replicas: 1, memory: 1GiB}}\n  maxLifetime: {lifetime}\n"));
     let Some(told) = ended_by_belt(&[&documents[0], &documents[1]]) else { return };
     assert!(told.contains("being torn down: its maxLifetime"), "{told}");
