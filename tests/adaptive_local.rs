@@ -226,7 +226,7 @@ fn ended_by_belt(documents: &[&str]) -> Option<String> {
 
 #[test]
 fn a_cluster_that_ended_by_its_idle_timeout_without_a_controller_stays_ended() {
-    let document = "  workers: {replicas: 1, memory: 1GiB}\n  idleTimeout: 15s\n";
+    let document = "  workers: {replicas: 1, memory: 1GiB}\n  idleTimeout: 30s\n";
     let Some(told) = ended_by_belt(&[document]) else { return };
     assert!(told.contains("its scheduler ended by its own idle timeout. It is not made again"), "{told}");
 }
