@@ -137,7 +137,11 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 impl Default for Settings {
     fn default() -> Self {
         let role = Policy {
-            allow: vec!["ssm:GetParameter /crewcall/*".into(), "ssm:GetParameters /crewcall/*".into(), "sts:GetCallerIdentity".into()],
+            allow: vec![
+                "ssm:GetParameter /crewcall/*".into(),
+                "ssm:GetParameters /crewcall/*".into(),
+                "sts:GetCallerIdentity".into(),
+            ],
             deny: Vec::new(),
         };
         Self {
