@@ -6,7 +6,6 @@ pub mod ec2;
 pub mod fake;
 #[cfg(any(feature = "kubernetes", feature = "ec2"))]
 pub mod images;
-#[cfg(any(feature = "kubernetes", feature = "ec2"))]
 mod installation;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
@@ -23,7 +22,6 @@ pub use contract::{
     Managed, NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
     Vitality,
 };
-#[cfg(feature = "ec2")]
 pub use installation::installation;
 pub use machine::{boot_id, machine_id};
 pub use registry::{Family, NoProvider, Providers};

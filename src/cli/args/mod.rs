@@ -8,9 +8,11 @@ mod verbs;
 
 pub use changing::{CallerArguments, CreateArguments, DeleteArguments, GcArguments, ScaleArguments};
 pub use formats::{DataFormat, EventFormat, OutputFormat, ReportFormat, ShellFormat};
+#[cfg(feature = "kubernetes")]
+pub use own::GatewayArguments;
 pub use own::{
     CompletionsArguments, ControllerArguments, ControllerLogsArguments, ControllerStatusArguments,
-    ControllerVerb, GatewayArguments, GenerateArguments, ManArguments, SchemaArguments,
+    ControllerVerb, GenerateArguments, ManArguments, SchemaArguments,
 };
 pub use reading::{
     DashboardArguments, DoctorArguments, EnvArguments, EventsArguments, ExaminedProvider, GetArguments,

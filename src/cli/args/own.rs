@@ -69,6 +69,7 @@ pub struct ControllerLogsArguments {
 }
 
 /// Arguments of `__gateway`.
+#[cfg(feature = "kubernetes")]
 #[derive(Debug, Args)]
 pub struct GatewayArguments {
     /// The process with which it ends.
