@@ -16,8 +16,8 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,6 +27,7 @@ import measurements  # noqa: E402
 from api_server import ApiServer  # noqa: E402
 from figures import Row, table  # noqa: E402
 from measurements import Session  # noqa: E402
+from measuring import measured  # noqa: E402
 
 MEASUREMENTS: dict[str, Callable[[Session], list[Row]]] = {
     "create": measurements.created,
@@ -59,22 +60,6 @@ def program(options: argparse.Namespace) -> str:
     return os.path.abspath(options.binary or target.resolve() / "release" / "crewcall")
 
 
-def measured(name: str, session: Session) -> list[Row]:
-    """Make one measurement; what fails is said, and the others go on."""
-    begun = time.monotonic()
-    print(f"{name} …", flush=True)
-    try:
-        rows = MEASUREMENTS[name](session)
-    except Exception as error:
-        traceback.print_exc()
-        text = f"{type(error).__name__}: {error}".replace("|", "/").replace("\n", " ")
-        rows = [Row(name, "", None, note=f"failed: {text[:200]}")]
-    for row in rows:
-        print(f"  {'  '.join(cell for cell in row.cells() if cell)}", flush=True)
-    print(f"  {time.monotonic() - begun:.0f} s", flush=True)
-    return rows
-
-
 def main() -> int:
     """Measure; return 1 if something could not be measured."""
     options = arguments()
@@ -99,7 +84,11 @@ def main() -> int:
         end=time.monotonic() + 60.0 * options.minutes,
     )
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    rows = [row for name in options.only or MEASUREMENTS for row in measured(name, session)]
+    rows = [
+        row
+        for name in options.only or MEASUREMENTS
+        for row in measured(name, partial(MEASUREMENTS[name], session))
+    ]
     print(f"\n{os.cpu_count()} processors, load before: {load}\n\n{table(rows)}", flush=True)
     return 1 if any(row.note.startswith("failed") for row in rows) else 0
 

@@ -15,8 +15,8 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import elastic
@@ -25,6 +25,7 @@ import reading
 import startup
 import steady
 from figures import Row, table
+from measuring import measured
 from session import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -87,23 +88,6 @@ def machine(session: Session) -> str:
     )
 
 
-def measured(name: str, session: Session) -> list[Row]:
-    """Make one measurement; what fails is said, and the others go on."""
-    begun = time.monotonic()
-    print(f"{name} …", flush=True)
-    try:
-        rows = MEASUREMENTS[name](session)
-    except Exception as error:
-        traceback.print_exc()
-        text = f"{type(error).__name__}: {error}".replace("|", "/").replace("\n", " ")
-        rows = [Row(name, "", None, note=f"failed: {text[:200]}")]
-    for row in rows:
-        cells = [cell for cell in row.cells() if cell]
-        print(f"  {'  '.join(cells)}", flush=True)
-    print(f"  {time.monotonic() - begun:.0f} s", flush=True)
-    return rows
-
-
 def main() -> int:
     """Measure; return 1 if something could not be measured."""
     options = arguments()
@@ -125,7 +109,11 @@ def main() -> int:
         return 2
     description = machine(session)
     begun = time.monotonic()
-    rows = [row for name in options.only or MEASUREMENTS for row in measured(name, session)]
+    rows = [
+        row
+        for name in options.only or MEASUREMENTS
+        for row in measured(name, partial(MEASUREMENTS[name], session))
+    ]
     print(f"\n{description}; {time.monotonic() - begun:.0f} s in all\n\n{table(rows)}", flush=True)
     return 1 if any(row.note.startswith("failed") for row in rows) else 0
 
