@@ -210,6 +210,9 @@ never\t'Never'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s v -l verbose -d 'Say what is done; twice: every decision and call'
 complete -c crewcall -n "__fish_crewcall_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -l provider -d 'Look there, too [default: where this machine\'s clusters are]' -r -f -a "local\t'This machine'
+ec2\t'An account of AWS: credentials, permissions, quotas, network, image. Nothing is left there'"
+complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -s f -l file -d 'Look also where the cluster of this document would be. `-` reads it from standard input' -r -F
 complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -s o -l output -d 'How to print it [default: for people]' -r -f -a "json\t'JSON'
 yaml\t'YAML'"
 complete -c crewcall -n "__fish_crewcall_using_subcommand gc" -l context -d 'Kubernetes: the context of the kubeconfig [default: the current one]. `kube:NAME` leaves clusters there to its operator, `kube:` alone to that of the current context; `local` is this machine\'s controller' -r

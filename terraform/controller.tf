@@ -38,28 +38,20 @@ resource "aws_iam_role_policy_attachment" "controller" {
   policy_arn = aws_iam_policy.clusters.arn
 }
 
+resource "aws_iam_role_policy_attachment" "sessions" {
+  for_each = { for key, role in aws_iam_role.controller : key => role if var.session_manager }
+
+  role       = each.value.name
+  policy_arn = aws_iam_policy.sessions["sessions"].arn
+}
+
 # What the agent of Systems Manager needs for sessions. AWS' own policy for it may read every parameter of the account.
 resource "aws_iam_role_policy" "session" {
   for_each = aws_iam_role.controller
 
-  name = "session"
-  role = each.value.name
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid    = "OfferSessions"
-      Effect = "Allow"
-      Action = [
-        "ssm:UpdateInstanceInformation",
-        "ssmmessages:CreateControlChannel",
-        "ssmmessages:CreateDataChannel",
-        "ssmmessages:OpenControlChannel",
-        "ssmmessages:OpenDataChannel",
-      ]
-      Resource = ["*"]
-    }]
-  })
+  name   = "session"
+  role   = each.value.name
+  policy = local.offer_sessions
 }
 
 resource "aws_iam_instance_profile" "controller" {

@@ -27,6 +27,16 @@ output "policy_json" {
   value       = aws_iam_policy.clusters.policy
 }
 
+output "session_policy_arn" {
+  description = "The policy for port forwardings of Session Manager, to be attached beside the other one; null without `session_manager`."
+  value       = one([for policy in aws_iam_policy.sessions : policy.arn])
+}
+
+output "session_policy_json" {
+  description = "The same policy as text."
+  value       = one([for policy in aws_iam_policy.sessions : policy.policy])
+}
+
 output "role_names" {
   description = "The roles of machines, by what they are. What is attached to them tasks have with `taskCredentials: instanceProfile`."
   value       = { for key, role in aws_iam_role.machine : key => role.name }

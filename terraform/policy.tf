@@ -20,8 +20,10 @@ locals {
     Action = [
       "ec2:DescribeImages",
       "ec2:DescribeInstances",
+      "ec2:DescribeLaunchTemplates",
       "ec2:DescribeSecurityGroups",
       "ec2:DescribeSubnets",
+      "ec2:DescribeTags",
       "servicequotas:GetServiceQuota",
     ]
     Resource = ["*"]
@@ -48,10 +50,10 @@ locals {
       Condition = { StringLike = local.being_made_as_ours }
     },
     {
-      Sid       = "LaunchIntoOwnGroups"
+      Sid       = "LaunchIntoOwnGroupsFromOwnTemplates"
       Effect    = "Allow"
-      Action    = ["ec2:RunInstances"]
-      Resource  = ["${local.ec2}:security-group/*"]
+      Action    = ["ec2:CreateFleet", "ec2:RunInstances"]
+      Resource  = ["${local.ec2}:launch-template/*", "${local.ec2}:security-group/*"]
       Condition = { StringLike = local.ours }
     },
     {
@@ -84,11 +86,27 @@ locals {
 
   groups = [
     {
-      Sid       = "MakeGroups"
+      Sid       = "MakeGroupsTemplatesAndFleets"
       Effect    = "Allow"
-      Action    = ["ec2:CreateSecurityGroup"]
-      Resource  = ["${local.ec2}:security-group/*"]
+      Action    = ["ec2:CreateFleet", "ec2:CreateLaunchTemplate", "ec2:CreateSecurityGroup"]
+      Resource  = ["${local.ec2}:fleet/*", "${local.ec2}:launch-template/*", "${local.ec2}:security-group/*"]
       Condition = { StringLike = local.being_made_as_ours }
+    },
+    {
+      # A fleet launches with the rights of whoever makes it: what it may launch is said above.
+      Sid    = "MakeFleetsOfWhatMayBeLaunched"
+      Effect = "Allow"
+      Action = ["ec2:CreateFleet"]
+      Resource = [
+        "arn:${local.partition}:ec2:*::image/*",
+        "${local.ec2}:instance/*",
+        "${local.ec2}:key-pair/*",
+        "${local.ec2}:network-interface/*",
+        "${local.ec2}:placement-group/*",
+        "${local.ec2}:security-group/*",
+        "${local.ec2}:subnet/*",
+        "${local.ec2}:volume/*",
+      ]
     },
     {
       Sid      = "MakeGroupsInAnyVpc"
@@ -111,10 +129,10 @@ locals {
 
   machines = [
     {
-      Sid       = "ReadAndTerminateOwnMachines"
+      Sid       = "ReadAndRemoveWhatIsOurs"
       Effect    = "Allow"
-      Action    = ["ec2:GetConsoleOutput", "ec2:TerminateInstances"]
-      Resource  = ["${local.ec2}:instance/*"]
+      Action    = ["ec2:DeleteFleets", "ec2:DeleteLaunchTemplate", "ec2:GetConsoleOutput", "ec2:TerminateInstances"]
+      Resource  = ["${local.ec2}:fleet/*", "${local.ec2}:instance/*", "${local.ec2}:launch-template/*"]
       Condition = { StringLike = local.ours }
     },
     {
@@ -123,14 +141,18 @@ locals {
       Effect = "Allow"
       Action = ["ec2:CreateTags"]
       Resource = [
+        "${local.ec2}:fleet/*",
         "${local.ec2}:instance/*",
+        "${local.ec2}:launch-template/*",
         "${local.ec2}:network-interface/*",
         "${local.ec2}:security-group/*",
         "${local.ec2}:volume/*",
       ]
       Condition = {
-        StringLike   = local.being_made_as_ours
-        StringEquals = { "ec2:CreateAction" = ["CreateSecurityGroup", "RunInstances"] }
+        StringLike = local.being_made_as_ours
+        StringEquals = {
+          "ec2:CreateAction" = ["CreateFleet", "CreateLaunchTemplate", "CreateSecurityGroup", "RunInstances"]
+        }
       }
     },
     {
@@ -153,6 +175,43 @@ locals {
     Action   = ["ssm:DeleteParameters", "ssm:GetParametersByPath", "ssm:PutParameter"]
     Resource = [local.parameters, "${local.parameters}/*"]
   }]
+
+  # Ports of own schedulers, and no shell: without the check of the document a session that names none would be one.
+  sessions = [
+    {
+      Sid      = "ForwardPortsOfOwnMachines"
+      Effect   = "Allow"
+      Action   = ["ssm:StartSession"]
+      Resource = ["${local.ec2}:instance/*"]
+      Condition = {
+        StringLike   = { for key, value in local.ours : replace(key, "aws:ResourceTag", "ssm:resourceTag") => value }
+        BoolIfExists = { "ssm:SessionDocumentAccessCheck" = "true" }
+      }
+    },
+    {
+      Sid       = "ForwardPortsOnly"
+      Effect    = "Allow"
+      Action    = ["ssm:StartSession"]
+      Resource  = ["arn:${local.partition}:ssm:*::document/AWS-StartPortForwardingSession"]
+      Condition = { BoolIfExists = { "ssm:SessionDocumentAccessCheck" = "true" } }
+    },
+    {
+      Sid       = "ResumeAndEndOwnSessions"
+      Effect    = "Allow"
+      Action    = ["ssm:ResumeSession", "ssm:TerminateSession"]
+      Resource  = ["arn:${local.partition}:ssm:*:${local.account}:session/*"]
+      Condition = { StringLike = { "ssm:resourceTag/aws:ssmmessages:session-id" = "$${aws:userid}*" } }
+    },
+    {
+      Sid    = "UseOwnSessions"
+      Effect = "Allow"
+      Action = ["ssmmessages:OpenDataChannel"]
+      Resource = [
+        "arn:${local.partition}:ssm:*:${local.account}:session/$${aws:userid}-*",
+        "arn:${local.partition}:ssm:*:${local.account}:session/$${aws:username}-*",
+      ]
+    },
+  ]
 
   # Volumes are encrypted; with a key of the customer's, EC2 uses it in the name of whoever launches.
   volume_keys = var.volume_kms_key_arn == null ? [] : [
@@ -188,4 +247,15 @@ resource "aws_iam_policy" "clusters" {
     Version   = "2012-10-17"
     Statement = concat(local.see, local.launch, local.groups, local.machines, local.secrets, local.volume_keys)
   })
+}
+
+# Apart, because IAM takes no policy of more than 6,144 characters.
+resource "aws_iam_policy" "sessions" {
+  for_each = toset(var.session_manager ? ["sessions"] : [])
+
+  name        = "${var.name}-sessions"
+  description = "Crewcall: reach schedulers through port forwardings of Session Manager"
+  tags        = local.tags
+
+  policy = jsonencode({ Version = "2012-10-17", Statement = local.sessions })
 }

@@ -12,6 +12,25 @@ locals {
   })
 }
 
+locals {
+  # What the agent of Systems Manager needs of AmazonSSMManagedInstanceCore for sessions, and no more.
+  offer_sessions = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid    = "OfferSessions"
+      Effect = "Allow"
+      Action = [
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+      ]
+      Resource = ["*"]
+    }]
+  })
+}
+
 resource "aws_iam_role" "machine" {
   for_each = toset(["scheduler", "worker"])
 
@@ -38,6 +57,14 @@ resource "aws_iam_role_policy" "machine" {
   })
 }
 
+resource "aws_iam_role_policy" "scheduler_session" {
+  count = var.session_manager ? 1 : 0
+
+  name   = "session"
+  role   = aws_iam_role.machine["scheduler"].name
+  policy = local.offer_sessions
+}
+
 resource "aws_iam_instance_profile" "machine" {
   for_each = aws_iam_role.machine
 
@@ -46,7 +73,7 @@ resource "aws_iam_instance_profile" "machine" {
   tags = local.tags
 
   # Whoever gets the name finds a role that can do its work.
-  depends_on = [aws_iam_role_policy.machine]
+  depends_on = [aws_iam_role_policy.machine, aws_iam_role_policy.scheduler_session]
 }
 
 resource "aws_iam_service_linked_role" "spot" {

@@ -50,6 +50,12 @@ variable "create_spot_role" {
   default     = false
 }
 
+variable "session_manager" {
+  description = "Whether schedulers may be reached through port forwardings of Session Manager, as documents with `addresses: sessionManager` have it: the scheduler's role then offers sessions, and whoever has the policy may forward ports of own machines."
+  type        = bool
+  default     = false
+}
+
 variable "network" {
   description = "A VPC of its own with one public subnet in each of `zones` (default: the region's first three); null: machines are in the default VPC, or in subnets that documents name."
   type = object({

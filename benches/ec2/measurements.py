@@ -12,12 +12,10 @@ from account import Account, Calls, imagined
 from cloudprovider_side import CloudProvider, remove_group
 from crewcall_side import Ec2Installation
 from figures import Row
+from plain_hosts import BOUND, has_image, none_left, plain_hosts
 from user_data import private_keys
 
 TIME_GOAL, SIZE_GOAL, CALLS_GOAL = 0.8, 8_000.0, 1.0
-BOUND = 600.0
-"""Seconds that anything here may take."""
-
 PEER = "dask-cloudprovider"
 LOOKS = ("Describe", "Get")
 """How calls begin that change nothing; who polls makes them by the clock."""
@@ -27,9 +25,6 @@ LOOKED = 12.0
 
 PEERS_MOST = 100
 """It has a client of its own for each worker: a thousand take minutes and gigabytes, and say the same."""
-
-BOOTED = b"#!/bin/sh\necho bench: booted > /dev/console\n"
-"""What a plain host does."""
 
 
 @dataclass
@@ -45,6 +40,7 @@ class Session:
         image: Of schedulers and workers.
         sizes: How many workers, where instances are imagined.
         hosts: How many workers, where they boot.
+        state: Where the double keeps what its hosts have; None with `booted`.
         pairs: How often each comparison on booted hosts is made.
         end: On the monotonic clock; no pair begins after it.
         tables: Further tables, as Markdown, in the order in which they were made.
@@ -58,6 +54,7 @@ class Session:
     image: str
     sizes: list[int]
     hosts: list[int]
+    state: Path | None
     pairs: int
     end: float
     tables: list[str] = field(default_factory=list)
@@ -211,17 +208,28 @@ def _one_of_each(account: Account) -> list[str]:
 
 def connected(session: Session) -> list[Row]:
     """Until all workers have connected on hosts that boot, in turn; and hosts that do nothing else."""
+    return _connected(session, "on booted hosts")
+
+
+def prepared(session: Session) -> list[Row]:
+    """The same where the machine image has the container's image already."""
+    what = "on hosts that have the image"
+    if session.booted is None or session.state is None:
+        return _connected(session, what)
+    with has_image(session.booted, session.state, session.image):
+        return _connected(session, what)
+
+
+def _connected(session: Session, where: str) -> list[Row]:
     account = session.booted
     if account is None:
-        return [Row("workers connected on booted hosts", "", None, note="CREWCALL_TEST_EC2 is not set")]
+        return [Row(f"workers connected {where}", "", None, note="CREWCALL_TEST_EC2 is not set")]
     rows = []
     for workers in session.hosts:
-        what = f"{workers} workers connected on booted hosts"
+        what = f"{workers} workers connected {where}"
         inside = Row(what, PEER, TIME_GOAL, note="theirs from the call of EC2Cluster")
         shell = Row(what, f"{PEER}, from the shell", None)
-        boot = Row(
-            what, f"{workers + 1} hosts' own boot", None, note="theirs pull no image and start nothing"
-        )
+        boot = Row(what, f"{workers + 1} hosts' own boot", None, note="theirs start no container")
         of_machines = Row(f"{workers} workers: calls of the machines themselves", "", None, unit="calls")
         for _ in session.rounds():
             account.forget_calls()
@@ -245,35 +253,12 @@ def _connected_theirs(session: Session, account: Account, workers: int) -> tuple
     with CloudProvider(session.peer, account, workers, session.image, imagined=False) as peer:
         times = peer.up()
         peer.down()
-    _none_left(account)
+    none_left(account)
     remove_group(account)
     return times
 
 
 def _plain(account: Account, count: int) -> float:
     """Seconds until so many hosts have booted side by side and have run their user data."""
-    begun = time.monotonic()
-    hosts = account.run(count, BOOTED)
-    try:
-        waited_for = set(hosts)
-
-        def all_booted() -> bool:
-            waited_for.difference_update(
-                [name for name in waited_for if "bench: booted" in account.console(name)]
-            )
-            return not waited_for
-
-        processes.wait_until(f"{count} hosts that have booted", all_booted, BOUND, 0.05)
-        return time.monotonic() - begun
-    finally:
-        account.terminate(hosts)
-        _none_left(account)
-
-
-def _none_left(account: Account) -> None:
-    processes.wait_until(
-        "the end of all hosts",
-        lambda: not account.instances("pending", "running", "shutting-down", "stopping"),
-        BOUND,
-        0.1,
-    )
+    with plain_hosts(account, count, "true") as seconds:
+        return seconds

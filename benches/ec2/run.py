@@ -1,6 +1,6 @@
 """Measures Crewcall on the test double of EC2 against dask-cloudprovider, in turn, as tables.
 
-    tests/ec2/run up && eval "$(tests/ec2/run env)"     # as root: hosts that boot, for `connected`
+    tests/ec2/run up && eval "$(tests/ec2/run env)"     # as root: hosts that boot
     python benches/ec2/run.py --binary PROGRAM --python PYTHON --peer-python PYTHON_WITH_DASK_CLOUDPROVIDER
 
 The program needs the feature `ec2`, and the peer's Python `dask-cloudprovider[aws]` and `cryptography`.
@@ -32,6 +32,7 @@ from measuring import measured  # noqa: E402
 MEASUREMENTS: dict[str, Callable[[Session], list[Row]]] = {
     "called": measurements.called,
     "connected": measurements.connected,
+    "prepared": measurements.prepared,
 }
 """By the name that `--only` takes."""
 
@@ -85,6 +86,7 @@ def main() -> int:
         peer=options.peer_python and os.path.abspath(options.peer_python),
         image=IMAGE,
         sizes=[1, 10] if options.quick else [1, 10, 100, 1000],
+        state=Path(os.environ["CREWCALL_TEST_EC2_STATE"]) if booted else None,
         hosts=options.workers or ([2] if options.quick else [2, 5]),
         pairs=options.pairs or (1 if options.quick else 3),
         end=time.monotonic() + 60.0 * options.minutes,

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     controller::{
-        ClusterSummary, ClusterView, CreateRequest, Leftover, Listed, ScaleRequest, Sweep, process::Locations,
+        ClusterSummary, ClusterView, CreateRequest, Leftover, Listed, Meeting, ScaleRequest, Sweep,
+        process::Locations,
     },
     model::{Event, NodeName},
     provider::Follow,
@@ -29,6 +30,9 @@ const ANSWER_BOUND: Duration = Duration::from_secs(30);
 
 /// How long an answer may take that asks providers for everything.
 const SWEEP_BOUND: Duration = Duration::from_mins(5);
+
+/// How long a place may take to be noted.
+const MEETING_BOUND: Duration = Duration::from_secs(10);
 
 /// A controller that answers.
 ///
@@ -161,6 +165,11 @@ impl Clusters for ApiClient {
         stream::once(async move { Ok::<_, ApiError>(bytes(client.socket.clone(), client.open(&ask).await?)) })
             .try_flatten()
             .boxed()
+    }
+
+    async fn meet(&self, meeting: &Meeting) -> Result<(), ApiError> {
+        let ask = Ask::post("/v1/meet", meeting)?;
+        Connection::open(&self.socket).await?.fetch(&ask, MEETING_BOUND).await
     }
 
     async fn gc(&self, sweep: Sweep) -> Result<Vec<Leftover>, ApiError> {

@@ -7,7 +7,9 @@ use futures_util::stream::BoxStream;
 
 use super::{ApiError, CreateMessage, WatchMessage};
 use crate::{
-    controller::{ClusterSummary, ClusterView, CreateRequest, Leftover, Listed, ScaleRequest, Sweep},
+    controller::{
+        ClusterSummary, ClusterView, CreateRequest, Leftover, Listed, Meeting, ScaleRequest, Sweep,
+    },
     model::{Event, NodeName},
     provider::Follow,
     spec::ClusterName,
@@ -63,6 +65,11 @@ pub trait Clusters: Send + Sync {
         tail: Option<usize>,
         follow: Follow,
     ) -> BoxStream<'static, Result<Vec<u8>, ApiError>>;
+
+    /// Tells of a place in which clusters may be: what was left behind there is then found.
+    async fn meet(&self, _: &Meeting) -> Result<(), ApiError> {
+        Ok(())
+    }
 
     /// Finds what was left behind, and removes it if asked to.
     async fn gc(&self, sweep: Sweep) -> Result<Vec<Leftover>, ApiError>;

@@ -23,7 +23,9 @@ use super::{
     watch::Story,
 };
 use crate::{
-    controller::{ClusterSummary, ClusterView, CreateRequest, Fleet, Leftover, Listed, ScaleRequest, Sweep},
+    controller::{
+        ClusterSummary, ClusterView, CreateRequest, Fleet, Leftover, Listed, Meeting, ScaleRequest, Sweep,
+    },
     model::{Event, NodeName},
     provider::{Follow, LogRequest},
     spec::ClusterName,
@@ -62,6 +64,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/stop", post(stop))
         .route("/v1/gc", post(gc))
+        .route("/v1/meet", post(meet))
         .route("/v1/clusters", get(list).post(create))
         .route("/v1/summaries", get(summaries))
         .route("/v1/clusters/{name}", get(one).delete(delete))
@@ -93,6 +96,10 @@ async fn status(State(service): Shared) -> Json<ControllerStatus> {
 async fn stop(State(service): Shared) -> Json<()> {
     service.activity.stop();
     Json(())
+}
+
+async fn meet(State(service): Shared, Asked(meeting): Asked<Meeting>) -> Answer<()> {
+    Ok(Json(service.fleet.meet(&meeting)?))
 }
 
 async fn gc(State(service): Shared, Asked(sweep): Asked<Sweep>) -> Answer<Vec<Leftover>> {

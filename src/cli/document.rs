@@ -17,6 +17,14 @@ const MAX_BYTES: u64 = 4 << 20;
 /// How like two names must be for one to be offered in place of the other; 1 is the same.
 const SIMILAR: f64 = 0.7;
 
+/// What is looked at on EC2 where no document says more.
+pub const ANY_ON_EC2: &str = "\
+apiVersion: crewcall.dev/v1alpha1
+kind: ComputeCluster
+metadata: {name: any}
+spec: {provider: {ec2: {}}, workers: {replicas: 1}}
+";
+
 /// A document that was read.
 #[derive(Debug)]
 pub struct ReadDocument {

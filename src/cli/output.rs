@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     controller::{ClusterSummary, GroupView},
-    model::Event,
+    model::{Event, Money, Spending},
     spec::{ColorChoice, Size},
 };
 
@@ -71,7 +71,13 @@ impl Table {
 /// The table of clusters, with more columns if wanted.
 pub fn cluster_table(clusters: &[&ClusterSummary], format: Option<OutputFormat>, now: Timestamp) -> Table {
     let wide = format == Some(OutputFormat::Wide);
-    let mut headings = vec!["name", "phase", "provider", "workers", "age", "endpoint"];
+    // Only where something has a price.
+    let costs = clusters.iter().any(|cluster| cluster.spending.is_some());
+    let mut headings = vec!["name", "phase", "provider", "workers", "age"];
+    if costs {
+        headings.extend(["hourly", "cost"]);
+    }
+    headings.push("endpoint");
     if wide {
         headings.extend(["dashboard", "namespace", "clients", "uid", "python"]);
     }
@@ -83,8 +89,14 @@ pub fn cluster_table(clusters: &[&ClusterSummary], format: Option<OutputFormat>,
             cluster.provider.as_str().to_owned(),
             worker_count(&cluster.groups),
             age(cluster.created_at, now),
-            cluster.endpoint.clone().unwrap_or_default(),
         ];
+        if costs {
+            let of = |amount: &dyn Fn(&Spending) -> Money| {
+                cluster.spending.as_ref().map(|spending| amount(spending).to_string()).unwrap_or_default()
+            };
+            cells.extend([of(&|spending| spending.hourly), of(&|spending| spending.until(now))]);
+        }
+        cells.push(cluster.endpoint.clone().unwrap_or_default());
         if wide {
             let python = cluster.python.as_ref().map(|path| path.display().to_string());
             cells.extend([
@@ -201,6 +213,19 @@ mod tests {
         assert_eq!(worker_count(&view.groups), "2/4");
         view.groups[0].size = Some(Size::Adaptive { min: 0, max: 8 });
         assert_eq!(worker_count(&view.groups), "2/4 (0 to 8)");
+    }
+
+    #[test]
+    fn what_a_cluster_costs_is_shown_where_it_costs_something() {
+        let table = |spending: Option<Spending>| {
+            let mut summary = ClusterSummary::from(&view(2, 4));
+            summary.spending = spending;
+            cluster_table(&[&summary], None, at(3600)).render(0, ColorChoice::Never)
+        };
+        assert!(!table(None).contains("COST"));
+        let (spent, hourly) = (Money(500_000), Money(192_000));
+        let shown = table(Some(Spending { spent, since: at(0), hourly }));
+        assert!(shown.contains("HOURLY") && shown.contains("$0.19") && shown.contains("$0.69"), "{shown}");
     }
 
     #[test]

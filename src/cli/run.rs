@@ -58,7 +58,7 @@ impl Session {
         let detail = match (verb, self.verbosity()) {
             #[cfg(all(feature = "local", target_os = "linux"))]
             (Verb::Host(_), _) => return Ok(()),
-            #[cfg(all(feature = "kubernetes", target_os = "linux"))]
+            #[cfg(all(any(feature = "kubernetes", feature = "ec2"), target_os = "linux"))]
             (Verb::Forwarder(_), _) => return Ok(()),
             #[cfg(feature = "kubernetes")]
             (Verb::Operator(_), _) => return Ok(()),
@@ -93,7 +93,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<(), CliError> {
         Verb::Generate(arguments) => generate::write_all(&arguments.directory),
         #[cfg(all(feature = "local", target_os = "linux"))]
         Verb::Host(arguments) => commands::host(&arguments),
-        #[cfg(all(feature = "kubernetes", target_os = "linux"))]
+        #[cfg(all(any(feature = "kubernetes", feature = "ec2"), target_os = "linux"))]
         Verb::Forwarder(arguments) => commands::forwarder(&arguments),
         #[cfg(feature = "kubernetes")]
         Verb::Operator(arguments) => commands::operator(session, &arguments),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Reconciler, failpoint::failpoint, identities::Identities, operations::Finished};
+use super::{Reconciler, copies, failpoint::failpoint, identities::Identities, operations::Finished};
 use crate::{
     model::{ClusterRecord, ErrorKind, InstanceId, NodeId, NodeName, Role},
     plan::{Action, PlannedLaunch, PlannedNode},
@@ -42,6 +42,15 @@ impl Reconciler {
                     let result = provider.set_expiry(&cluster, &nodes, at).await;
                     failpoint("expiry.after-call");
                     Finished::Expiry { at, result }
+                });
+            }
+            Action::KeepCopy { generation } => {
+                let (store, record) = (self.tools.store.clone(), record.clone());
+                self.running.spawn(async move {
+                    failpoint("copy.before-call");
+                    let result = copies::keep(&*store, &*provider, &record).await;
+                    failpoint("copy.after-call");
+                    Finished::Copy { generation, result: result.map_err(|error| error.to_string()) }
                 });
             }
             Action::Drain { nodes } => self.begin_drain(record, nodes),
@@ -125,7 +134,7 @@ impl Reconciler {
             None => engine.scheduler_launch(&document, &anyone),
         });
         let (tls, lifetime, now) = (document.spec.tls, document.spec.max_lifetime(), self.tools.clock.now());
-        let kept = self.identities.clone();
+        let (kept, environment) = (self.identities.clone(), self.cell.environment());
         self.running.spawn(async move {
             let identities = match kept {
                 _ if !tls => Ok(None),
@@ -151,6 +160,7 @@ impl Reconciler {
                         expires_at,
                         program,
                         identity,
+                        environment,
                     };
                     failpoint("launch.before-call");
                     let result = provider.launch(&request).await;

@@ -22,8 +22,9 @@ impl Fleet {
     /// Finds, and removes, what belongs to no cluster.
     ///
     /// Nothing is swept while a record cannot be read, and nothing that is older than the store: what
-    /// would protect it is not known.
-    pub async fn gc(&self, sweep: Sweep) -> Result<Vec<Leftover>, RequestError> {
+    /// would protect it is not known. Where a copy of its record is kept, and a person asks, such a cluster is taken up
+    /// again.
+    pub async fn gc(self: &Arc<Self>, sweep: Sweep) -> Result<Vec<Leftover>, RequestError> {
         let mut found: Vec<(Arc<dyn Provider>, Managed)> = Vec::new();
         let mut leftovers = Vec::new();
         for provider in self.tools.providers.all() {
@@ -34,6 +35,7 @@ impl Fleet {
                     description: "what may be left where nobody can look".to_owned(),
                     age_seconds: 0,
                     fate: Fate::Kept(error.to_string()),
+                    hourly: None,
                 }),
             }
         }
@@ -49,19 +51,40 @@ impl Fleet {
             .into_iter()
             .filter(|(_, managed)| !known.contains(&managed.cluster) && managed.age >= GRACE);
         for (provider, managed) in orphans {
-            let fate = match (reason_to_keep(&managed, &Knowledge { age, unreadable }, sweep), sweep) {
-                (Some(reason), _) => Fate::Kept(reason),
-                (None, Sweep::DryRun) => Fate::WouldBeRemoved,
-                (None, Sweep::Remove | Sweep::RemoveDead) => match provider.sweep(&managed).await {
-                    Ok(()) => Fate::Removed,
-                    Err(error) => Fate::Kept(error.to_string()),
+            let knowledge = Knowledge { age, unreadable };
+            let adopted = if is_adoptable(&managed, &knowledge, sweep) {
+                self.adopt(&*provider, &managed, sweep).await
+            } else {
+                None
+            };
+            let fate = match adopted {
+                Some(fate) => fate,
+                None => match (reason_to_keep(&managed, &knowledge, sweep), sweep) {
+                    (Some(reason), _) => Fate::Kept(reason),
+                    (None, Sweep::DryRun) => Fate::WouldBeRemoved,
+                    (None, Sweep::Remove | Sweep::RemoveDead) => swept(&*provider, &managed).await,
                 },
             };
             let age_seconds = managed.age.as_secs();
-            leftovers.push(Leftover { description: managed.description, age_seconds, fate });
+            let Managed { description, hourly, .. } = managed;
+            leftovers.push(Leftover { description, age_seconds, fate, hourly });
         }
         Ok(leftovers)
     }
+}
+
+/// Removes something.
+pub(super) async fn swept(provider: &dyn Provider, managed: &Managed) -> Fate {
+    match provider.sweep(managed).await {
+        Ok(()) => Fate::Removed,
+        Err(error) => Fate::Kept(error.to_string()),
+    }
+}
+
+/// Whether a cluster may be at work in something whose record was lost. A record stays until everything is gone; and only
+/// a person knows that no other controller has it.
+fn is_adoptable(managed: &Managed, store: &Knowledge<'_>, sweep: Sweep) -> bool {
+    sweep != Sweep::RemoveDead && store.unreadable.is_none() && managed.vitality == Vitality::Alive
 }
 
 /// Why something of which there is no record is to be kept all the same.
@@ -75,7 +98,7 @@ fn reason_to_keep(managed: &Managed, store: &Knowledge<'_>, sweep: Sweep) -> Opt
     }
     if managed.age >= store.age {
         let reason = "it is older than the directory of the records, and its own may lie elsewhere: put that back, \
-                      or end it yourself";
+                      run `crewcall gc` to take it up again, or end it yourself";
         return Some(reason.to_owned());
     }
     let alive = sweep == Sweep::RemoveDead && managed.vitality == Vitality::Alive;
@@ -94,6 +117,7 @@ mod tests {
             description: "something".to_owned(),
             age: Duration::from_secs(age),
             vitality,
+            hourly: None,
         };
         let store = Knowledge { age: Duration::from_secs(1000), unreadable: None };
         reason_to_keep(&managed, &store, sweep)

@@ -48,6 +48,9 @@ const ROLES: [(CertificateRole, SecretName, SecretName); 4] = [
     (CertificateRole::Controller, SecretName::ControllerCertificate, SecretName::ControllerKey),
 ];
 
+/// The last of [`ROLES`]' files. A cluster that was taken up from a copy has no authority's key.
+const LAST: SecretName = SecretName::ControllerKey;
+
 impl Issued {
     /// Makes an authority and a leaf per role, valid for `lifetime` (unlimited: the longest possible).
     pub(super) fn new(
@@ -63,18 +66,19 @@ impl Issued {
         Ok(Self { authority, leaves })
     }
 
-    /// Keeps them beside the cluster's record. The authority's key comes last: without it, all are
-    /// made anew.
+    /// Keeps them beside the cluster's record; [`LAST`] comes last: without it, all are made anew.
     pub(super) async fn keep(&self, store: &dyn Store, key: &ClusterKey) -> Result<(), StoreError> {
         let authority_key = self.authority.key_pem();
         let leaves = self.leaves.iter().zip(ROLES).flat_map(|((_, identity), (_, cert, secret))| {
             [(cert, identity.cert.as_str()), (secret, identity.key.expose())]
         });
-        let secrets: Vec<(SecretName, &str)> =
-            std::iter::once((SecretName::AuthorityCertificate, self.authority.certificate_pem()))
-                .chain(leaves)
-                .chain([(SecretName::AuthorityKey, authority_key.expose())])
-                .collect();
+        let secrets: Vec<(SecretName, &str)> = [
+            (SecretName::AuthorityCertificate, self.authority.certificate_pem()),
+            (SecretName::AuthorityKey, authority_key.expose()),
+        ]
+        .into_iter()
+        .chain(leaves)
+        .collect();
         store.put_secrets(key, &secrets).await
     }
 }
@@ -87,7 +91,7 @@ impl Identities {
         lifetime: Option<Duration>,
         now: Timestamp,
     ) -> Result<Self, IdentityError> {
-        if store.secret(key, SecretName::AuthorityKey).await?.is_none() {
+        if store.secret(key, LAST).await?.is_none() {
             Issued::new(key, lifetime, now)?.keep(store, key).await?;
         }
         let get = async |name| Ok::<_, StoreError>(store.secret(key, name).await?.unwrap_or_default());

@@ -2,8 +2,10 @@
 //! of all of them together.
 
 mod actions;
+mod adopting;
 mod cell;
 mod clock;
+mod copies;
 mod create;
 mod engine_watch;
 mod failpoint;
@@ -28,7 +30,7 @@ pub use fleet::{Fleet, FleetTools, Installation};
 pub use identities::IdentityError;
 pub use reconciler::{Reconciler, Tools};
 pub use requests::{
-    CreateMode, CreateOutcome, CreateReply, CreateRequest, Fate, Leftover, Listed, RequestError,
+    CreateMode, CreateOutcome, CreateReply, CreateRequest, Fate, Leftover, Listed, Meeting, RequestError,
     ScaleRequest, Sweep, Unplaced,
 };
 #[cfg(feature = "kubernetes")]

@@ -17,6 +17,7 @@ pub(super) enum Finished {
     Anchor(Result<(), ProviderError>),
     Launch { nodes: Vec<NodeName>, result: Result<Vec<NodeFailure>, ProviderError> },
     Batch { launch: LaunchId, result: Result<Launched, ProviderError> },
+    Copy { generation: u64, result: Result<(), String> },
     Expiry { at: Option<Timestamp>, result: Result<(), ProviderError> },
     Drain { nodes: Vec<NodeName>, result: Result<BTreeSet<NodeName>, EngineError> },
     Remove { nodes: Vec<NodeName>, result: Result<(), ProviderError> },
@@ -60,6 +61,13 @@ pub(super) fn end(operations: &mut Operations, finished: Finished, now: Timestam
             };
             let result = result.map(made).map_err(|error| failure(None, &error, now));
             operations.batch_ended(LaunchReply { launch, result });
+        }
+        Finished::Copy { generation, result } => {
+            if let Err(error) = &result {
+                // It is tried again. Only a lost store misses it.
+                tracing::warn!("no copy of the record is kept: {error}");
+            }
+            operations.copy_ended(generation, result.is_ok(), now);
         }
         Finished::Expiry { at, result } => {
             if let Err(error) = result {

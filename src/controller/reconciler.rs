@@ -417,6 +417,8 @@ impl Reconciler {
             certificates_until: self.identities.as_ref().map(|identities| identities.until),
             idle_period: capabilities.idle_period,
             launching: self.tools.provider.launching(&record.wanted.document),
+            record_copies: capabilities.record_copies,
+            way_in: capabilities.way_in,
         }
     }
 

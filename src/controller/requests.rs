@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ClusterView;
 use crate::{
-    model::{CallerContext, CallerEnvironment, Phase},
+    model::{CallerContext, CallerEnvironment, Money, Phase},
     provider::ProviderError,
-    spec::{ClusterName, ComputeCluster, GroupName, Size},
+    spec::{ClusterName, ComputeCluster, GroupName, ProviderKind, Size},
     store::{StoreError, Unreadable},
 };
 
@@ -22,6 +22,18 @@ pub struct CreateRequest {
     pub environment: CallerEnvironment,
     /// What to do.
     pub mode: CreateMode,
+}
+
+/// A place in which clusters may be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meeting {
+    /// Of which kind.
+    pub provider: ProviderKind,
+    /// Where, and as whom.
+    pub context: CallerContext,
+    /// The caller's environment variables; held in memory only.
+    pub environment: CallerEnvironment,
 }
 
 /// What to do with a document.
@@ -111,6 +123,9 @@ pub struct Leftover {
     pub age_seconds: u64,
     /// What was done, or would be.
     pub fate: Fate,
+    /// What it costs an hour, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hourly: Option<Money>,
 }
 
 /// What becomes of a leftover.
@@ -121,6 +136,10 @@ pub enum Fate {
     WouldBeRemoved,
     /// It was removed.
     Removed,
+    /// It would be taken up again as a cluster of this controller's (dry run).
+    WouldBeAdopted,
+    /// Its record was lost, and it was taken up again as a cluster of this controller's.
+    Adopted,
     /// It could not or should not be removed, and why.
     Kept(String),
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClusterView, GroupView};
 use crate::{
-    model::{ClusterUid, Phase},
+    model::{ClusterUid, Phase, Spending},
     spec::{ClusterName, Namespace, ProviderKind},
 };
 
@@ -41,6 +41,9 @@ pub struct ClusterSummary {
     pub clients: Option<u32>,
     /// The Python that its nodes run with.
     pub python: Option<PathBuf>,
+    /// What it has cost, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Spending>,
 }
 
 impl From<&ClusterView> for ClusterSummary {
@@ -59,6 +62,7 @@ impl From<&ClusterView> for ClusterSummary {
             groups: view.groups.clone(),
             clients: view.clients,
             python: view.interpreter.as_ref().map(|python| python.path.clone()),
+            spending: view.spending.clone(),
         }
     }
 }

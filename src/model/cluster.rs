@@ -107,6 +107,15 @@ pub struct Progress {
     pub observed_generation: u64,
 }
 
+/// Whether copies of records are kept where the clusters are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordCopies {
+    /// They are: what costs money outlives the machine with the store.
+    Kept,
+    /// They are not.
+    NotKept,
+}
+
 impl Wanted {
     /// Notes that something else is wanted from `now` on, or the same once more.
     pub fn ask(&mut self, now: Timestamp) {

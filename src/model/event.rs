@@ -46,6 +46,10 @@ pub enum EventKind {
     NoWorkerFits,
     /// A node was asked for.
     NodeLaunching,
+    /// A machine says how far it is: it boots, pulls the image, starts.
+    NodeBooting,
+    /// A machine has become a worker of the cluster's.
+    NodeRegistered,
     /// The scheduler answers.
     SchedulerReady,
     /// All wanted workers are there.

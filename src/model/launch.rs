@@ -139,9 +139,9 @@ pub struct Machine {
     /// When it is to be gone whatever happens, from its tags; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// What it does while it boots, as it says itself: `pulling the image`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub progress: Option<String>,
+    /// What it has done since it booted, as it says itself, the newest last: `pulling the image`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
 }
 
 /// How a provider launches the nodes of one cluster; follows from the document.

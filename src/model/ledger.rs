@@ -46,6 +46,9 @@ pub struct Ledger {
     /// What the cluster has cost, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spending: Option<Spending>,
+    /// The generation of which a copy is kept where the cluster is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_generation: Option<u64>,
 }
 
 /// How far the anchor is.
@@ -133,6 +136,9 @@ pub struct SlotEntry {
     /// Its machine, where the provider names nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<SlotMachine>,
+    /// What its machine was last reported to do while it boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booting: Option<String>,
 }
 
 /// How far a slot's node is, as far as a restart must know.

@@ -16,7 +16,9 @@ mod node;
 mod observed;
 mod passage;
 
-pub use cluster::{ClusterKey, ClusterRecord, EndReason, Ending, Presence, Progress, RECORD_FORMAT, Wanted};
+pub use cluster::{
+    ClusterKey, ClusterRecord, EndReason, Ending, Presence, Progress, RECORD_FORMAT, RecordCopies, Wanted,
+};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Phase};
 pub use context::{
     CallerContext, CallerEnvironment, Ec2Context, Interpreter, KubernetesContext, SoftwareVersions,
@@ -37,4 +39,4 @@ pub use ledger::{
 };
 pub use node::{NodeId, Role};
 pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode, Origin};
-pub use passage::{Cut, Passage};
+pub use passage::{Cut, Passage, WayIn};

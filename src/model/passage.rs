@@ -19,3 +19,13 @@ pub struct Cut {
     /// Whose connection it was, and what broke it; for a person.
     pub message: String,
 }
+
+/// Who may come to a scheduler's door; what is behind it asks for certificates in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayIn {
+    /// Whoever has a route.
+    Open,
+    /// The addresses for which the anchor was made last: it is looked after again when a scheduler no
+    /// longer answers, because the caller's may be another one now.
+    ByAddress,
+}

@@ -88,8 +88,11 @@ fn scheduler_ready(situation: &Situation<'_>, ledger: &Ledger) -> Statement {
             state(Kind::SchedulerReady, Status::True, "Answers", format!("listens at {address}"))
         }
         (_, EngineView::Unreachable { .. }, _) if is_booting(situation, ledger) => {
-            let progress = node.machine.as_ref().and_then(|machine| machine.progress.as_deref());
-            no("Starting", progress.unwrap_or("its machine boots"))
+            let progress = node.machine.as_ref().and_then(|machine| machine.steps.last());
+            let told = progress.map_or("its machine boots", String::as_str);
+            let obstruction = situation.facts.obstruction.as_ref();
+            let on_the_way = obstruction.map(|problem| format!("; on the way there: {problem}"));
+            no("Starting", &format!("{told}{}", on_the_way.unwrap_or_default()))
         }
         (_, EngineView::Unreachable { since, message }, _) if has_answered(ledger) => {
             no("Unreachable", &format!("does not answer since {since}: {message}"))

@@ -6,16 +6,14 @@ use jiff::Timestamp;
 
 use super::{
     backoff::next_try,
-    operations::AnchorCall,
     outcome::{Action, PlannedNode},
-    planner::{Planner, later, record_failure},
-    situation::Surroundings,
+    planner::{Planner, later},
     template::template_hash,
 };
 use crate::{
     model::{
-        AnchorState, Anchoring, EventKind, FailureNote, Failures, Incarnation, NodeId, NodeState,
-        ObservedNode, Origin, Severity, Slot, SlotEntry, Stage, Stop, TemplateHash,
+        EventKind, Incarnation, NodeId, NodeState, ObservedNode, Origin, Severity, Slot, SlotEntry, Stage,
+        Stop, TemplateHash,
     },
     spec::GroupName,
 };
@@ -58,71 +56,6 @@ impl Planner<'_> {
         let wanted = self.spec().groups().map(|(name, _)| name);
         let known = self.ledger.groups.keys().filter(|name| !name.is_scheduler()).cloned();
         wanted.chain(known).collect()
-    }
-
-    /// Whether the anchor is there; has it made if not.
-    fn anchored(&mut self) -> bool {
-        match self.situation.world.anchor {
-            AnchorState::Present => {
-                self.ledger.anchor = Anchoring::Made;
-                self.ledger.anchor_missing_since = None;
-                self.ledger.anchor_failures = Failures::default();
-                true
-            }
-            AnchorState::Ending => {
-                self.wake_in(Duration::from_secs(1));
-                false
-            }
-            AnchorState::Absent => {
-                self.anchor_absent();
-                false
-            }
-        }
-    }
-
-    fn anchor_absent(&mut self) {
-        if self.ledger.anchor == Anchoring::Made {
-            // It was seen by whoever made it; others may be shown it later.
-            let now = self.now();
-            let since = *self.ledger.anchor_missing_since.get_or_insert(now);
-            if !self.passed(since, self.situation.facts.visibility_delay) {
-                return;
-            }
-            self.ledger.anchor_missing_since = None;
-            self.ledger.anchor = Anchoring::Intended;
-            self.lose_everything();
-        }
-        if self.situation.facts.surroundings == Surroundings::Missing {
-            return;
-        }
-        match &self.situation.operations.anchor {
-            AnchorCall::InFlight => return,
-            AnchorCall::Made(at) if !self.passed(*at, ASK_AGAIN) => return,
-            AnchorCall::Failed(failure) => {
-                let message = failure.message.clone();
-                self.event(Severity::Warning, EventKind::ProviderError, None, message.clone());
-                let note = FailureNote { at: failure.at, node: None, message };
-                record_failure(&mut self.ledger.anchor_failures, true, note);
-            }
-            AnchorCall::NotMade | AnchorCall::Made(_) => {}
-        }
-        match next_try(&self.ledger.anchor_failures) {
-            Some(at) if at > self.now() => self.wake_at(at),
-            _ => self.actions.push(Action::EnsureAnchor),
-        }
-    }
-
-    /// The anchor, to which everything belongs, is gone: so is everything.
-    fn lose_everything(&mut self) {
-        let message =
-            "what held the cluster's processes is gone, and they with it; all results are lost".to_owned();
-        self.event(Severity::Warning, EventKind::SchedulerLost, None, message.clone());
-        let note = FailureNote { at: self.now(), node: None, message };
-        record_failure(&mut self.ledger.anchor_failures, true, note);
-        let now = self.now();
-        for entry in self.ledger.groups.values_mut().flat_map(|group| group.slots.values_mut()) {
-            entry.enter(Stage::Vacant, now);
-        }
     }
 
     /// Nodes that fill no slot, such as the predecessor of one that was replaced, are ended.
@@ -175,7 +108,15 @@ impl Planner<'_> {
             self.announce_restart(id);
         }
         let (since, template, incarnation) = (self.now(), node.template.clone(), id.incarnation);
-        let entry = SlotEntry { incarnation, stage, since, template, unseen_since: None, machine: None };
+        let entry = SlotEntry {
+            incarnation,
+            stage,
+            since,
+            template,
+            unseen_since: None,
+            machine: None,
+            booting: None,
+        };
         self.ledger.groups.entry(id.group.clone()).or_default().slots.insert(id.slot, entry);
     }
 
@@ -256,7 +197,15 @@ impl Planner<'_> {
         let (stage, template) = (Stage::Intended, template.clone());
         slots.insert(
             slot,
-            SlotEntry { incarnation, stage, since: now, template, unseen_since: None, machine: None },
+            SlotEntry {
+                incarnation,
+                stage,
+                since: now,
+                template,
+                unseen_since: None,
+                machine: None,
+                booting: None,
+            },
         );
     }
 

@@ -1,10 +1,11 @@
 //! What machines say of themselves: that they are taken back, and when they are to be gone.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{operations::ExpiryCall, outcome::Action, planner::Planner};
-use crate::model::{
-    DrainReason, EventKind, NodeId, NodeName, ObservedNode, Severity, SlotEntry, Stage, Stop,
+use crate::{
+    model::{DrainReason, EventKind, NodeId, NodeName, ObservedNode, Severity, Slot, SlotEntry, Stage, Stop},
+    spec::GroupName,
 };
 
 /// A machine that was to be taken back and is still there is ended after so long.
@@ -38,6 +39,62 @@ impl Planner<'_> {
         } else {
             self.vacate(id);
             self.remove(vec![id.name()], Stop::Now);
+        }
+    }
+
+    /// Says how far machines are that boot, and which have become nodes: once for each step and group, however many they
+    /// are. `before`: how far the group's slots were.
+    pub(super) fn tell_of_machines(&mut self, group: &GroupName, before: &BTreeMap<Slot, Stage>) {
+        if self.launching().is_none() {
+            return;
+        }
+        let mut steps: Vec<(String, Vec<NodeName>)> = Vec::new();
+        let mut registered = Vec::new();
+        for slot in self.occupied(group, SlotEntry::is_live) {
+            let stage = self.entry(group, slot).map(|entry| entry.stage);
+            let was = before.get(&slot).copied();
+            if stage == Some(Stage::Registered) && !matches!(was, Some(Stage::Intended | Stage::Launched)) {
+                continue;
+            }
+            let (Some(id), Some(entry)) = (self.node_id(group, slot), self.entry(group, slot)) else {
+                continue;
+            };
+            if entry.stage == Stage::Registered {
+                registered.push(id.name());
+                continue;
+            }
+            let Some(machine) = self.observed(&id).and_then(|node| node.machine.as_ref()) else { continue };
+            let told = entry.booting.as_ref();
+            let known = told.and_then(|told| machine.steps.iter().rposition(|step| step == told));
+            for step in machine.steps.iter().skip(known.map_or(0, |known| known + 1)) {
+                match steps.iter_mut().find(|(said, _)| said == step) {
+                    Some((_, nodes)) => nodes.push(id.name()),
+                    None => steps.push((step.clone(), vec![id.name()])),
+                }
+            }
+            // A controller that has just started has not heard anything yet.
+            if let Some(newest) = machine.steps.last().cloned() {
+                self.with_entry(&id, |entry| entry.booting = Some(newest));
+            }
+        }
+        for (step, nodes) in steps {
+            self.tell(group, EventKind::NodeBooting, &nodes, &step);
+        }
+        self.tell(group, EventKind::NodeRegistered, &registered, "registered with the scheduler");
+    }
+
+    fn tell(&mut self, group: &GroupName, kind: EventKind, nodes: &[NodeName], what: &str) {
+        // The scheduler has an event of its own once it answers.
+        if kind == EventKind::NodeRegistered && group.is_scheduler() {
+            return;
+        }
+        match nodes {
+            [] => {}
+            [one] => self.event(Severity::Normal, kind, Some(one.clone()), what.to_owned()),
+            [first, ..] => {
+                let message = format!("{} machines of {group}, {first} among them: {what}", nodes.len());
+                self.event(Severity::Normal, kind, None, message);
+            }
         }
     }
 

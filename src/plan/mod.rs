@@ -3,11 +3,14 @@
 //! Pure: [`plan`] is a function of its [`Situation`], the clock included. What it decides is in the
 //! [`Plan`]'s ledger, which is made durable before any action is carried out.
 
+mod adopting;
+mod anchor;
 mod backoff;
 mod belt;
 mod bind;
 mod conditions;
 mod converge;
+mod copies;
 mod cost;
 mod draining;
 mod launching;
@@ -25,11 +28,13 @@ mod template;
 mod tests;
 mod unseen;
 
+pub use adopting::{Adoption, adopt};
 pub use backoff::delay_after;
 pub use bind::bind;
 pub use conditions::phase;
 pub use operations::{
-    AnchorCall, DrainCall, ExpiryCall, LaunchCall, LaunchFailure, LaunchReply, MadeNodes, Operations,
+    AnchorCall, CopyCall, DrainCall, ExpiryCall, LaunchCall, LaunchFailure, LaunchReply, MadeNodes,
+    Operations,
 };
 pub use outcome::{Action, Outcome, Plan, PlannedLaunch, PlannedNode};
 pub use planner::{needs_ranking, plan};

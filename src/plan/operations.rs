@@ -27,6 +27,8 @@ pub struct Operations {
     pub launch_replies: Vec<LaunchReply>,
     /// The call that writes expiry dates on machines.
     pub expiry: Option<ExpiryCall>,
+    /// The call that keeps a copy of the record.
+    pub copy: CopyCall,
     /// Nodes whose removal is under way.
     pub removing: BTreeSet<NodeName>,
     /// When the removing call of a node last ended, however it did.
@@ -98,6 +100,20 @@ pub enum ExpiryCall {
     },
 }
 
+/// The call that keeps a copy of the record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CopyCall {
+    /// Not made yet.
+    #[default]
+    NotMade,
+    /// Under way.
+    InFlight,
+    /// It kept that of a generation.
+    Kept(u64),
+    /// Failed, at that time.
+    Failed(Timestamp),
+}
+
 /// A creating call that failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LaunchFailure {
@@ -144,6 +160,7 @@ impl Operations {
                 self.launch_calls.insert(planned.launch.clone(), LaunchCall::InFlight(now));
             }
             Action::SetExpiry { .. } => self.expiry = Some(ExpiryCall::InFlight),
+            Action::KeepCopy { .. } => self.copy = CopyCall::InFlight,
             Action::Drain { nodes } => {
                 self.drains.extend(nodes.iter().map(|node| (node.clone(), DrainCall::InFlight)));
             }
@@ -183,6 +200,11 @@ impl Operations {
     /// Notes the end of the call that writes expiry dates, however it ended.
     pub fn expiry_ended(&mut self, to: Option<Timestamp>, now: Timestamp) {
         self.expiry = Some(ExpiryCall::Ended { to, ended: now });
+    }
+
+    /// Notes the end of the call that keeps a copy of that generation.
+    pub fn copy_ended(&mut self, generation: u64, kept: bool, now: Timestamp) {
+        self.copy = if kept { CopyCall::Kept(generation) } else { CopyCall::Failed(now) };
     }
 
     /// Notes what the engine answered for nodes that are drained.

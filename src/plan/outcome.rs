@@ -72,6 +72,11 @@ pub enum Action {
         /// How.
         how: Stop,
     },
+    /// Keep a copy of the record where the cluster is.
+    KeepCopy {
+        /// Of which generation.
+        generation: u64,
+    },
     /// Remove the anchor and all that belongs to it.
     RemoveAnchor,
 }
@@ -117,6 +122,7 @@ impl Action {
         match self {
             Self::EnsureAnchor => "anchor",
             Self::Launch { .. } => "launch",
+            Self::KeepCopy { .. } => "copy",
             Self::LaunchBatch(_) => "launch-batch",
             Self::SetExpiry { .. } => "set-expiry",
             Self::Drain { .. } => "drain",

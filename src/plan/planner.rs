@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     conditions,
-    operations::AnchorCall,
+    operations::{AnchorCall, CopyCall},
     outcome::{Action, Outcome, Plan},
     situation::{EngineView, Situation},
     size::desired,
@@ -216,6 +216,7 @@ impl<'a> Planner<'a> {
         }
         let busy = operations.removing_anchor
             || operations.anchor == AnchorCall::InFlight
+            || operations.copy == CopyCall::InFlight
             || operations.is_launching();
         if busy {
             return Outcome::Continues;

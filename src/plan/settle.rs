@@ -1,6 +1,6 @@
 //! What has become of the nodes of a group since the last plan.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     backoff::STABLE,
@@ -30,13 +30,13 @@ const LONGEST_AFTER_WORK: u32 = 4;
 impl Planner<'_> {
     /// Brings the ledger of a group up to what is seen.
     pub(super) fn settle(&mut self, group: &GroupName) {
-        let slots: Vec<Slot> = self
+        let slots: BTreeMap<Slot, Stage> = self
             .ledger
             .groups
             .get(group)
-            .map(|group| group.slots.keys().copied().collect())
+            .map(|group| group.slots.iter().map(|(slot, entry)| (*slot, entry.stage)).collect())
             .unwrap_or_default();
-        for slot in slots {
+        for slot in slots.keys().copied() {
             let Some(id) = self.node_id(group, slot) else { continue };
             let Some(entry) = self.entry(group, slot).cloned() else { continue };
             if entry.stage == Stage::Vacant {
@@ -47,6 +47,7 @@ impl Planner<'_> {
                 Some(node) => self.settle_seen(&id, &entry, node),
             }
         }
+        self.tell_of_machines(group, &slots);
     }
 
     fn settle_unseen(&mut self, id: &NodeId, entry: &SlotEntry) {
@@ -328,7 +329,7 @@ impl Planner<'_> {
 }
 
 fn what_it_waits_for(id: &NodeId, node: &ObservedNode) -> String {
-    if let Some(progress) = node.machine.as_ref().and_then(|machine| machine.progress.as_deref()) {
+    if let Some(progress) = node.machine.as_ref().and_then(|machine| machine.steps.last()) {
         return format!("it was last seen {progress}");
     }
     match &node.state {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Operations;
-use crate::model::{ClusterRecord, EngineStatus, Launching, Observed};
+use crate::model::{ClusterRecord, EngineStatus, Launching, Observed, RecordCopies, WayIn};
 
 /// Everything a plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,10 @@ pub struct Facts {
     pub idle_period: Duration,
     /// How nodes are launched, where that is done in batches and the provider names them.
     pub launching: Option<Launching>,
+    /// Whether a copy of the record is kept where the cluster is.
+    pub record_copies: RecordCopies,
+    /// Who may come to the scheduler's door.
+    pub way_in: WayIn,
 }
 
 /// Whether the caller's environment is at hand.

@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     model::{
         CallerContext, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId, Interpreter,
-        LaunchId, Launching, NodeId, NodeName, Observed, Passage, Residue, Role, Stop, TemplateHash,
+        LaunchId, Launching, Money, NodeId, NodeName, Observed, Passage, RecordCopies, Residue, Role, Stop,
+        TemplateHash, WayIn,
     },
     security::Identity,
     spec::{ClusterName, ComputeCluster, GroupName},
@@ -96,6 +97,17 @@ pub trait Provider: Send + Sync {
     /// Ends and removes something that [`Provider::list_managed`] found.
     async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError>;
 
+    /// Keeps, where the cluster is, what its controller could take it up from if the store were lost; in place of what
+    /// was kept before. Only of a provider whose [`Capabilities::record_copies`] are kept.
+    async fn keep_copy(&self, cluster: &ClusterKey, _: &RecordCopy) -> Result<(), ProviderError> {
+        Err(no_copies(&cluster.uid))
+    }
+
+    /// The newest that was kept of a cluster, if it is whole.
+    async fn copy_of(&self, _: &ClusterUid) -> Result<Option<RecordCopy>, ProviderError> {
+        Ok(None)
+    }
+
     /// What is known of the way from this machine to the cluster's scheduler. Asks nobody.
     fn passage(&self, _cluster: &ClusterKey) -> Passage {
         Passage::default()
@@ -153,6 +165,31 @@ pub struct Capabilities {
     pub idle_period: Duration,
     /// What was seen is good for so long, as long as nothing was changed by us: looking costs calls.
     pub look_interval: Duration,
+    /// Whether copies of records are kept where the clusters are.
+    pub record_copies: RecordCopies,
+    /// Whether the way to a scheduler is open only to the addresses that the anchor was last made for.
+    pub way_in: WayIn,
+}
+
+/// What a controller could take a cluster up from that lost its store: text, and a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecordCopy {
+    /// Which state of the record it is of; a higher one is newer.
+    pub generation: u64,
+    /// The copy.
+    pub text: String,
+}
+
+/// Without the text, which holds keys.
+impl std::fmt::Debug for RecordCopy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordCopy").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+fn no_copies(cluster: &ClusterUid) -> ProviderError {
+    let message = format!("this provider keeps no copy of the record of cluster {cluster}");
+    ProviderError::new(ErrorKind::Invalid, message)
 }
 
 /// What a provider needs of the caller each time an anchor is made.
@@ -254,6 +291,8 @@ pub struct LaunchRequest {
     pub program: Arc<crate::engine::Launch>,
     /// The certificate of their role; `None` when the cluster runs without TLS.
     pub identity: Option<Arc<Identity>>,
+    /// The caller's environment, for the values of secret variables; `None`: it is not at hand.
+    pub environment: Option<CallerEnvironment>,
 }
 
 impl LaunchRequest {
@@ -316,6 +355,8 @@ pub struct Managed {
     pub age: Duration,
     /// Whether a cluster may be at work in it.
     pub vitality: Vitality,
+    /// What it costs an hour, where that is known.
+    pub hourly: Option<Money>,
 }
 
 /// Whether a cluster may be at work in something.

@@ -239,13 +239,19 @@ pub fn try_lock(path: &Path) -> io::Result<Option<File>> {
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
-        let locked = file.metadata()?;
-        match fs::metadata(path) {
-            Ok(now) if now.ino() == locked.ino() && now.dev() == locked.dev() => return Ok(Some(file)),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if leads_to(path, &file)? {
+            return Ok(Some(file));
         }
+    }
+}
+
+/// Whether a path still leads to an open file. It does not once that was removed, also if there is another by now.
+pub fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(now) => Ok(now.ino() == open.ino() && now.dev() == open.dev()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

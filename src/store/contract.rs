@@ -35,6 +35,20 @@ pub trait Store: Send + Sync {
     /// Adds a record, unless one of its name is there.
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError>;
 
+    /// The same, with secrets beside it from the beginning.
+    async fn create_with_secrets(
+        &self,
+        record: &ClusterRecord,
+        secrets: &[(SecretName, &str)],
+    ) -> Result<(), StoreError> {
+        self.create(record).await?;
+        if let Err(error) = self.put_secrets(&record.key(), secrets).await {
+            self.remove(&record.key()).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
     /// Replaces the record of the same uid whose revision is one less.
     async fn replace(&self, record: &ClusterRecord) -> Result<(), StoreError>;
 

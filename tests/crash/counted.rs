@@ -11,12 +11,12 @@ use async_trait::async_trait;
 use crewcall::{
     engine::{Belts, Endpoint, Engine, EngineError, Launch, StatusQuestion},
     model::{
-        ClusterKey, ClusterRecord, EngineStatus, Event, Launching, Ledger, NodeId, NodeName, Observed,
-        SoftwareVersions, Stage, Stop,
+        ClusterKey, ClusterRecord, ClusterUid, EngineStatus, Event, Launching, Ledger, NodeId, NodeName,
+        Observed, SoftwareVersions, Stage, Stop,
     },
     provider::{
         AnchorRequest, Caller, Capabilities, LaunchRequest, Launched, LogRequest, LogStream, Managed,
-        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, Removal,
+        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, RecordCopy, Removal,
     },
     spec::{ClusterName, ComputeCluster, GroupName},
     store::{SecretName, Store, StoreError, Strangers, Unreadable},
@@ -117,6 +117,14 @@ impl<P: Provider> Provider for CountedProvider<P> {
         at: Option<Timestamp>,
     ) -> Result<(), ProviderError> {
         self.inner.set_expiry(cluster, nodes, at).await
+    }
+
+    async fn keep_copy(&self, cluster: &ClusterKey, copy: &RecordCopy) -> Result<(), ProviderError> {
+        self.inner.keep_copy(cluster, copy).await
+    }
+
+    async fn copy_of(&self, cluster: &ClusterUid) -> Result<Option<RecordCopy>, ProviderError> {
+        self.inner.copy_of(cluster).await
     }
 
     async fn remove_nodes(

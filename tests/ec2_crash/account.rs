@@ -13,7 +13,7 @@ use crewcall::{
     model::{ClusterUid, Departure, InstanceId, NodeId, NodeName},
     provider::ec2::names::tag,
 };
-use ec2_double::state::{Cloud, Control, Instance, Settings, State};
+use ec2_double::state::{Caller, Cloud, Control, Instance, Settings, State};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, time::Instant};
 
@@ -215,6 +215,19 @@ impl Account {
     /// How many calls of each action were made since they were last forgotten.
     pub fn calls(&self) -> BTreeMap<String, u32> {
         self.stock().cloud.count_calls()
+    }
+
+    /// Removes the copies of records, as if none had ever been kept.
+    pub fn forget_copies(&self) {
+        let mut stock = self.stock();
+        let now = stock.now();
+        let copies = |left: &String| {
+            left.strip_prefix("parameter ").filter(|name| name.contains("-copy/")).map(str::to_owned)
+        };
+        let names: Vec<String> = stock.cloud.leftovers().iter().filter_map(copies).collect();
+        assert!(!names.is_empty(), "there is a copy to be forgotten");
+        let request = serde_json::json!({ "Names": names }).to_string();
+        stock.cloud.ssm("DeleteParameters", request.as_bytes(), &Caller::anybody(), now).result.unwrap();
     }
 
     /// Counts calls anew.

@@ -45,14 +45,17 @@ fn calls_are_a_constant_and_one_for_each_thousand_machines() {
         );
         let machines = workers + 1;
         // The scheduler's launch, and one for each thousand workers.
-        assert_eq!(of(&up, "RunInstances"), 1 + workers.div_ceil(1_000), "{up:?}");
+        assert_eq!(of(&up, "CreateFleet"), 1 + workers.div_ceil(1_000), "{up:?}");
+        // The scheduler's, and the workers'.
+        assert_eq!(of(&up, "CreateLaunchTemplate"), 2, "{up:?}");
         assert!(of(&up, "CreateSecurityGroup") == 1 && of(&up, "PutParameter") <= 14, "{up:?}");
         assert!(of(&down, "TerminateInstances") <= 2 * pages(machines), "{down:?}");
         assert!(of(&end, "TerminateInstances") <= 2, "{end:?}");
         assert_eq!(of(&end, "DeleteSecurityGroup"), 1, "{end:?}");
+        assert_eq!((of(&end, "DeleteFleets"), of(&end, "DeleteLaunchTemplate")), (1, 2), "{end:?}");
         // A look takes a page for each thousand machines; consoles are read two in a look, while machines boot.
         let pages = pages(machines);
-        for (total, most) in sums.into_iter().zip([40 + 8 * pages, 12 + 6 * pages, 18 + 15 * pages]) {
+        for (total, most) in sums.into_iter().zip([42 + 8 * pages, 12 + 6 * pages, 26 + 15 * pages]) {
             assert!(total <= most, "{total} calls, and {most} are allowed: {up:?}, {down:?}, {end:?}");
         }
     }

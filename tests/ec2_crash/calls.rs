@@ -9,22 +9,28 @@ use crewcall::{
     provider::{
         ProviderError,
         ec2::{
-            Belonging, Ec2Api, GroupCall, ParameterCall, Secrecy, SeenGroup,
-            build::{ClientBlock, InstancesCall, Market, Place},
+            Belonging, Ec2Api, Filled, GroupCall, ParameterCall, Secrecy, SeenGroup, SeenTemplate,
+            build::{ClientBlock, FleetCall, InstancesCall, TemplateCall},
             error::{Refusal, refused},
             names::tag,
-            observe::{InstanceState, SeenInstance},
+            observe::SeenInstance,
         },
     },
 };
 use ec2_double::{
     error::ApiError,
     protocol::{Fields, Parameters},
-    state::{Caller, Instance, Service, State, Verdict},
+    state::{Caller, Service, Verdict},
 };
 use serde_json::json;
 
-use crate::{account::Account, steps::Steps};
+use crate::{
+    account::Account,
+    forms::{
+        clients, filled, filters, fleet, form, ids, launch, pair, seen, seen_group, tags, tags_of, template,
+    },
+    steps::Steps,
+};
 
 /// From a call to its effect, and from that to its reply.
 const LATENCY: Duration = Duration::from_millis(40);
@@ -32,28 +38,36 @@ const LATENCY: Duration = Duration::from_millis(40);
 /// The access key with which calls are signed, for tests that end it.
 pub const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
 
-/// The actions that are called.
-pub const ACTIONS: [&str; 11] = [
+/// The actions that are called for clusters whose launches are fleets.
+pub const ACTIONS: [&str; 16] = [
     "DescribeSecurityGroups",
     "CreateSecurityGroup",
     "AuthorizeSecurityGroupIngress",
     "GetParametersByPath",
     "PutParameter",
-    "RunInstances",
+    "CreateLaunchTemplate",
+    "CreateFleet",
     "DescribeInstances",
     "GetConsoleOutput",
     "TerminateInstances",
+    "DescribeTags",
+    "DeleteFleets",
+    "DescribeLaunchTemplates",
+    "DeleteLaunchTemplate",
     "DeleteParameters",
     "DeleteSecurityGroup",
 ];
 
 /// Those of them that change something.
-pub const CHANGING: [&str; 7] = [
+pub const CHANGING: [&str; 10] = [
     "CreateSecurityGroup",
     "AuthorizeSecurityGroupIngress",
     "PutParameter",
-    "RunInstances",
+    "CreateLaunchTemplate",
+    "CreateFleet",
     "TerminateInstances",
+    "DeleteFleets",
+    "DeleteLaunchTemplate",
     "DeleteParameters",
     "DeleteSecurityGroup",
 ];
@@ -112,132 +126,6 @@ impl Calls {
     }
 }
 
-fn form(pairs: &[(String, String)]) -> Parameters {
-    Parameters::of(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "numbers and texts are written where they are given")]
-fn pair(name: &str, value: impl ToString) -> (String, String) {
-    (name.to_owned(), value.to_string())
-}
-
-fn filters(of: &Belonging) -> Vec<(String, String)> {
-    let wanted: Vec<(&str, &str)> = match of {
-        Belonging::Cluster(cluster) => vec![(tag::CLUSTER_UID, cluster.as_str())],
-        Belonging::Launch(cluster, launch) => {
-            vec![(tag::CLUSTER_UID, cluster.as_str()), (tag::LAUNCH, launch.as_str())]
-        }
-        Belonging::Installation(id) => vec![(tag::INSTALLATION, id)],
-        Belonging::Anybody => {
-            return vec![pair("Filter.1.Name", "tag-key"), pair("Filter.1.Value.1", tag::INSTALLATION)];
-        }
-    };
-    let each = |(index, (key, value)): (usize, (&str, &str))| {
-        let number = index + 1;
-        [
-            pair(&format!("Filter.{number}.Name"), format!("tag:{key}")),
-            pair(&format!("Filter.{number}.Value.1"), value),
-        ]
-    };
-    wanted.into_iter().enumerate().flat_map(each).collect()
-}
-
-fn tags(kinds: &[&str], tags: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    for (index, kind) in kinds.iter().enumerate() {
-        let place = format!("TagSpecification.{}", index + 1);
-        pairs.push(pair(&format!("{place}.ResourceType"), kind));
-        for (number, (key, value)) in tags.iter().enumerate() {
-            let number = number + 1;
-            pairs.push(pair(&format!("{place}.Tag.{number}.Key"), key));
-            pairs.push(pair(&format!("{place}.Tag.{number}.Value"), value));
-        }
-    }
-    pairs
-}
-
-fn ids(instances: &[InstanceId], list: &str) -> Vec<(String, String)> {
-    instances.iter().enumerate().map(|(index, id)| pair(&format!("{list}.{}", index + 1), id)).collect()
-}
-
-fn launch(call: &InstancesCall) -> Vec<(String, String)> {
-    let mut pairs = vec![
-        pair("ClientToken", &call.token),
-        pair("MinCount", 1),
-        pair("MaxCount", call.count),
-        pair("ImageId", &call.image),
-        pair("InstanceType", call.choice.instance_type.as_str()),
-        pair("IamInstanceProfile.Name", &call.profile),
-        pair("UserData", &call.user_data),
-        pair("InstanceInitiatedShutdownBehavior", "terminate"),
-        pair("SecurityGroupId.1", &call.group),
-    ];
-    if call.choice.market == Market::Spot {
-        pairs.push(pair("InstanceMarketOptions.MarketType", "spot"));
-    }
-    if let Place::Zone(zone) = &call.choice.place {
-        pairs.push(pair("Placement.AvailabilityZone", zone));
-    }
-    pairs.extend(tags(&["instance", "volume", "network-interface"], &call.tags));
-    pairs
-}
-
-fn seen(instance: &Instance) -> SeenInstance {
-    let state = match instance.state {
-        State::Pending => InstanceState::Pending,
-        State::Running => InstanceState::Running,
-        State::Stopping => InstanceState::Stopping,
-        State::Stopped => InstanceState::Stopped,
-        State::ShuttingDown => InstanceState::ShuttingDown,
-        State::Terminated => InstanceState::Terminated,
-    };
-    SeenInstance {
-        id: InstanceId::new(&instance.id),
-        state,
-        reason: instance.reason.as_ref().map(|reason| reason.message.to_owned()),
-        launched_at: instance.launched,
-        private_address: instance.lives().then_some(IpAddr::V4(instance.private_ip)),
-        public_address: instance.reachable_ip().map(IpAddr::V4),
-        instance_type: instance.kind.name.clone(),
-        tags: instance.tags.clone(),
-    }
-}
-
-fn seen_group(fields: &Fields, place: &str) -> Option<SeenGroup> {
-    let text = |path: String| fields.text(&format!("{place}.{path}"));
-    let id = text("groupId".to_owned())?.to_owned();
-    let tags = (0..fields.count(&format!("{place}.tagSet")))
-        .filter_map(|n| {
-            Some((text(format!("tagSet.{n}.key"))?.to_owned(), text(format!("tagSet.{n}.value"))?.to_owned()))
-        })
-        .collect();
-    let mut group = SeenGroup { id, tags, members_are_in: false, clients: Vec::new() };
-    for rule in 0..fields.count(&format!("{place}.ipPermissions")) {
-        let peer = text(format!("ipPermissions.{rule}.groups.0.groupId"));
-        group.members_are_in |= peer == Some(group.id.as_str());
-        let ranges = fields.count(&format!("{place}.ipPermissions.{rule}.ipRanges"));
-        group.clients.extend((0..ranges).filter_map(|n| {
-            text(format!("ipPermissions.{rule}.ipRanges.{n}.cidrIp"))
-                .map(|block| ClientBlock::V4(block.to_owned()))
-        }));
-    }
-    Some(group)
-}
-
-fn clients(group: &str, blocks: &[ClientBlock]) -> Vec<(String, String)> {
-    let mut pairs = vec![
-        pair("GroupId", group),
-        pair("IpPermissions.1.IpProtocol", "tcp"),
-        pair("IpPermissions.1.FromPort", 8786),
-        pair("IpPermissions.1.ToPort", 8786),
-    ];
-    let each = |(index, block): (usize, &ClientBlock)| {
-        pair(&format!("IpPermissions.1.IpRanges.{}.CidrIp", index + 1), block.as_str())
-    };
-    pairs.extend(blocks.iter().enumerate().map(each));
-    pairs
-}
-
 #[async_trait]
 impl Ec2Api for Calls {
     fn region(&self) -> &'static str {
@@ -277,6 +165,64 @@ impl Ec2Api for Calls {
         let made = self.ec2("RunInstances", &form(&launch(call))).await?;
         let id = |n| made.text(&format!("instancesSet.{n}.instanceId")).map(InstanceId::new);
         Ok((0..made.count("instancesSet")).filter_map(id).collect())
+    }
+
+    async fn create_template(&self, call: &TemplateCall) -> Result<(), ProviderError> {
+        self.change("CreateLaunchTemplate", &template(call)).await
+    }
+
+    async fn templates(&self, of: &Belonging) -> Result<Vec<SeenTemplate>, ProviderError> {
+        let found = self.ec2("DescribeLaunchTemplates", &form(&filters(of))).await?;
+        let seen = |n: usize| {
+            let place = format!("launchTemplates.{n}");
+            Some(SeenTemplate {
+                name: found.text(&format!("{place}.launchTemplateName"))?.to_owned(),
+                made_at: found.text(&format!("{place}.createTime"))?.parse().ok()?,
+                tags: tags_of(&found, &place),
+            })
+        };
+        Ok((0..found.count("launchTemplates")).filter_map(seen).collect())
+    }
+
+    async fn delete_template(&self, name: &str) -> Result<(), ProviderError> {
+        self.change("DeleteLaunchTemplate", &[pair("LaunchTemplateName", name)]).await
+    }
+
+    async fn create_fleet(&self, call: &FleetCall) -> Result<Filled, ProviderError> {
+        Ok(filled(&self.ec2("CreateFleet", &form(&fleet(call))).await?))
+    }
+
+    async fn fleets(&self, of: &Belonging) -> Result<Vec<String>, ProviderError> {
+        let (key, value) = match of {
+            Belonging::Cluster(cluster) => (tag::CLUSTER_UID, cluster.as_str()),
+            Belonging::Launch(_, launch) => (tag::LAUNCH, launch.as_str()),
+            Belonging::Installation(id) => (tag::INSTALLATION, id.as_str()),
+            Belonging::Anybody => (tag::INSTALLATION, "*"),
+        };
+        let filters = [("resource-type", "fleet"), ("key", key), ("value", value)];
+        let each = |(index, (name, value)): (usize, (&str, &str))| {
+            let place = format!("Filter.{}", index + 1);
+            [pair(&format!("{place}.Name"), name), pair(&format!("{place}.Value.1"), value)]
+        };
+        let pairs: Vec<_> = filters.into_iter().enumerate().flat_map(each).collect();
+        let found = self.ec2("DescribeTags", &form(&pairs)).await?;
+        let id = |n| found.text(&format!("tagSet.{n}.resourceId")).map(str::to_owned);
+        Ok((0..found.count("tagSet")).filter_map(id).collect())
+    }
+
+    async fn delete_fleets(&self, fleets: &[String]) -> Result<(), ProviderError> {
+        let mut pairs = vec![pair("TerminateInstances", true)];
+        pairs.extend(fleets.iter().enumerate().map(|(n, id)| pair(&format!("FleetId.{}", n + 1), id)));
+        self.change("DeleteFleets", &pairs).await
+    }
+
+    async fn zones_of(&self, subnets: &[String]) -> Result<BTreeMap<String, String>, ProviderError> {
+        let pairs: Vec<_> =
+            subnets.iter().enumerate().map(|(n, id)| pair(&format!("SubnetId.{}", n + 1), id)).collect();
+        let found = self.ec2("DescribeSubnets", &form(&pairs)).await?;
+        let text = |n: usize, name: &str| Some(found.text(&format!("subnetSet.{n}.{name}"))?.to_owned());
+        let zone = |n| Some((text(n, "subnetId")?, text(n, "availabilityZone")?));
+        Ok((0..found.count("subnetSet")).filter_map(zone).collect())
     }
 
     async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError> {
@@ -355,12 +301,20 @@ impl Ec2Api for Calls {
     }
 
     async fn parameters(&self, path: &str) -> Result<Vec<String>, ProviderError> {
-        let (mut all, mut token) = (Vec::new(), None::<String>);
+        Ok(self.parameter_values(path).await?.into_keys().collect())
+    }
+
+    async fn parameter_values(&self, path: &str) -> Result<BTreeMap<String, String>, ProviderError> {
+        let (mut all, mut token) = (BTreeMap::new(), None::<String>);
         loop {
-            let request = json!({"Path": path, "Recursive": true, "NextToken": token});
+            let request =
+                json!({"Path": path, "Recursive": true, "WithDecryption": true, "NextToken": token});
             let page = self.ssm("GetParametersByPath", request).await?;
             let found = page["Parameters"].as_array().cloned().unwrap_or_default();
-            all.extend(found.iter().filter_map(|one| one["Name"].as_str().map(str::to_owned)));
+            let pair = |one: &serde_json::Value| {
+                Some((one["Name"].as_str()?.to_owned(), one["Value"].as_str()?.to_owned()))
+            };
+            all.extend(found.iter().filter_map(pair));
             token = page["NextToken"].as_str().map(str::to_owned);
             if token.is_none() {
                 return Ok(all);

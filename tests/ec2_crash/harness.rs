@@ -94,19 +94,35 @@ impl Clock for AccountClock {
     }
 }
 
-fn document(workers: u32) -> ComputeCluster {
+/// What launches may choose from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Choices {
+    /// Two types in two zones, workers as spare capacity first: launches are fleets.
+    #[default]
+    Many,
+    /// One type in one zone, at the full price: launches are one call each.
+    One,
+}
+
+fn document(workers: u32, choices: Choices) -> ComputeCluster {
+    let (zones, types, purchase) = match choices {
+        Choices::Many => {
+            (&["us-east-1a", "us-east-1b"][..], &["m6i.large", "m5.large"][..], "spotWithFallback")
+        }
+        Choices::One => (&["us-east-1a"][..], &["m6i.large"][..], "onDemand"),
+    };
     serde_json::from_value(json!({
         "apiVersion": "crewcall.dev/v1alpha1", "kind": "ComputeCluster",
         "metadata": {"name": "demo"},
         "spec": {
             "provider": {"ec2": {
                 "region": "us-east-1",
-                "zones": ["us-east-1a", "us-east-1b"],
+                "zones": zones,
                 "instanceProfiles": {"scheduler": "crewcall-scheduler", "workers": "crewcall-worker"},
-                "machines": {"instanceTypes": ["m6i.large", "m5.large"]},
+                "machines": {"instanceTypes": types},
             }},
             "environment": {"image": "ghcr.io/dask/dask:2026.8.0-py3.11"},
-            "workers": {"replicas": workers, "ec2": {"purchase": "spotWithFallback"}},
+            "workers": {"replicas": workers, "ec2": {"purchase": purchase}},
         },
     }))
     .unwrap()
@@ -117,6 +133,7 @@ pub struct Scene {
     pub account: Arc<Account>,
     state: TempDir,
     pub memory: Memory,
+    pub choices: Choices,
     /// Whether a launch without a durable intent is a fault.
     pub looks_for_intents: bool,
     uids: Arc<AtomicU64>,
@@ -144,11 +161,17 @@ impl Scene {
             account: Account::new(settings, skew),
             state: state.unwrap(),
             memory: Memory::Keeps,
+            choices: Choices::Many,
             looks_for_intents: true,
             uids: Arc::default(),
             unintended: Arc::default(),
             results: AtomicU64::new(0),
         }
+    }
+
+    /// Somebody deletes the cluster's record, and no more.
+    pub fn forget_record(&self) {
+        std::fs::remove_dir_all(self.state.path().join(STORE).join("clusters/demo")).unwrap();
     }
 
     /// One controller, until its story is told or it crashes.
@@ -258,7 +281,7 @@ impl Stage<'_> {
         match wish {
             Wish::Create(workers) => {
                 let request = CreateRequest {
-                    document: document(workers),
+                    document: document(workers, self.scene.choices),
                     context: CallerContext::default(),
                     environment: CallerEnvironment::default(),
                     mode: CreateMode::Apply,

@@ -11,6 +11,7 @@ mod calls;
 #[path = "../crash/counted.rs"]
 mod counted;
 mod engine;
+mod forms;
 mod harness;
 mod scenario;
 #[path = "../crash/steps.rs"]
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 use calls::{ACTIONS, CHANGING};
 use counted::Memory;
 use ec2_double::state::Settings;
-use harness::{Fault, Wish};
+use harness::{Choices, Fault, Wish};
 use jiff::SignedDuration;
 use scenario::{Scenario, Trouble};
 use serde_json::json;
@@ -47,8 +48,9 @@ fn life(settings: Settings) -> Scenario {
         settings,
         controls: Vec::new(),
         launched: 5,
-        calls: 200,
+        calls: 220,
         memory: Memory::Keeps,
+        choices: Choices::Many,
         looks_for_intents: true,
     }
 }
@@ -110,26 +112,63 @@ fn a_reply_that_is_lost_is_no_reason_to_make_anything_twice() {
 fn what_is_seen_late_is_no_reason_to_make_it_twice_or_to_forget_it() {
     let late = || {
         let settings = Settings { visibility: SignedDuration::from_secs(30), ..Settings::default() };
-        Scenario { calls: 300, ..life(settings) }
+        Scenario { calls: 320, ..life(settings) }
     };
     let (_, calls) = late().run(None).unwrap();
     println!("late to be seen: {calls:?}");
-    let making = ["CreateSecurityGroup", "RunInstances", "TerminateInstances", "DeleteSecurityGroup"];
+    let making = [
+        "CreateSecurityGroup",
+        "CreateLaunchTemplate",
+        "CreateFleet",
+        "TerminateInstances",
+        "DeleteSecurityGroup",
+    ];
     for moment in [Moment::Before, Moment::After] {
         at_every_call("late to be seen", &late(), &making, moment);
     }
 }
 
 #[test]
-fn partial_fills_are_filled_up_from_the_next_choice_and_never_twice() {
-    // Of the workers' first choice there is one machine.
-    let room = json!({"instance_type": "m6i.large", "zone": "us-east-1a", "market": "spot", "room": 1});
-    let partial = Scenario { controls: vec![json!({"capacity": room})], ..life(Settings::default()) };
-    let lost = at_each(&partial, |number| Trouble::LostReply("RunInstances", number));
+fn a_launch_that_is_one_call_is_made_once_too() {
+    let one = Scenario { choices: Choices::One, ..life(Settings::default()) };
     for moment in [Moment::Before, Moment::After] {
-        at_every_call("partial fills", &partial, &["RunInstances"], moment);
+        at_every_call("one call each", &one, &["RunInstances"], moment);
+    }
+    let lost = at_each(&one, |number| Trouble::LostReply("RunInstances", number));
+    assert!(lost > 2, "only {lost} launches");
+    let (_, calls) = one.run(None).unwrap();
+    assert!(!calls.contains_key("CreateFleet") && !calls.contains_key("CreateLaunchTemplate"), "{calls:?}");
+}
+
+#[test]
+fn a_type_without_room_is_made_up_for_by_others_in_the_same_call() {
+    // Of the first pool there is one machine, and none of the next.
+    let room = |zone: &str, room: u32| json!({"capacity": {"instance_type": "m6i.large", "zone": zone, "market": "spot", "room": room}});
+    let controls = vec![room("us-east-1a", 1), room("us-east-1b", 0)];
+    let dry = Scenario { controls, ..life(Settings::default()) };
+    let (_, calls) = dry.run(None).unwrap();
+    assert_eq!(calls["CreateFleet"], 3, "{calls:?}");
+}
+
+#[test]
+fn partial_fills_are_filled_up_from_the_next_choice_and_never_twice() {
+    // There is one machine of spare capacity.
+    let room = json!({"instance_type": "*", "zone": "*", "market": "spot", "room": 1});
+    let partial = Scenario { controls: vec![json!({"capacity": room})], ..life(Settings::default()) };
+    let lost = at_each(&partial, |number| Trouble::LostReply("CreateFleet", number));
+    for moment in [Moment::Before, Moment::After] {
+        at_every_call("partial fills", &partial, &["CreateFleet"], moment);
     }
     assert!(lost > 3, "only {lost} launches");
+}
+
+#[test]
+fn without_spare_capacity_machines_come_at_the_full_price() {
+    let room = json!({"instance_type": "*", "zone": "*", "market": "spot", "room": 0});
+    let dry = Scenario { controls: vec![json!({"capacity": room})], ..life(Settings::default()) };
+    for moment in [Moment::Before, Moment::After] {
+        at_every_call("no spare capacity", &dry, &["CreateLaunchTemplate", "CreateFleet"], moment);
+    }
 }
 
 #[test]

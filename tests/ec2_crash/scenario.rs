@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     counted::Memory,
-    harness::{Fault, Life, Scene, Stage, Wish},
+    harness::{Choices, Fault, Life, Scene, Stage, Wish},
     steps::Crash,
 };
 
@@ -25,6 +25,7 @@ pub struct Scenario {
     /// Most calls of AWS in all lives together.
     pub calls: u32,
     pub memory: Memory,
+    pub choices: Choices,
     pub looks_for_intents: bool,
 }
 
@@ -44,6 +45,7 @@ impl Scenario {
     pub fn run(&self, trouble: Option<Trouble>) -> Result<(bool, BTreeMap<String, u32>), Fault> {
         let mut scene = Scene::new(self.settings.clone());
         (scene.memory, scene.looks_for_intents) = (self.memory, self.looks_for_intents);
+        scene.choices = self.choices;
         if let Some(Trouble::LostReply(action, skip)) = trouble {
             let fault = json!({"action": action, "skip": skip, "fault": "lose-reply"});
             scene.account.control(json!({"mishap": fault}));

@@ -17,6 +17,7 @@ fn an_account_that_will_do_is_found_good_and_left_as_it_was() {
             "subnet-",
             "scheduler: ",
             "workers: ",
+            "workers: by a fleet",
             "L-1216C47A",
             "below /crewcall/",
             "10.251.0.1/32",

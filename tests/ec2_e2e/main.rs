@@ -11,6 +11,10 @@ mod harness;
 mod world;
 
 mod computing;
+mod dashboard;
 mod doctor;
+mod fleets;
+mod lost_store;
 mod refusals;
+mod sessions;
 mod surprises;

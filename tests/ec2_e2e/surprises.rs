@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::{
-    harness::{start, touch, until},
-    world::with_world,
+    harness::{kill_9, start, touch, until},
+    world::{World, with_world},
 };
 
 /// Holds a result on every worker, until it is told to look for them.
@@ -50,5 +50,22 @@ fn a_machine_that_dies_is_replaced() {
             let now = world.workers();
             (now.len() == 1 && now != before).then_some(())
         });
+    });
+}
+
+#[test]
+fn without_any_controller_machines_end_themselves_and_nobody_makes_them_again() {
+    with_world(|world| {
+        let spec = format!("{}\n  idleTimeout: 10s", World::usual(1));
+        world.try_create(&spec, &[]).ok();
+        kill_9(world.home.controller().unwrap());
+        until("the end of all machines", || {
+            let left = world.asked("leftovers");
+            let mut left = left.as_array().unwrap().iter().filter_map(|left| left.as_str());
+            (!left.any(|left| left.starts_with("instance "))).then_some(())
+        });
+        // Whoever looks next removes what is left, and makes nothing.
+        until("the end of the cluster", || world.home.ok(&["list", "-o", "name"]).is_empty().then_some(()));
+        assert_eq!(world.asked("leftovers"), json!([]));
     });
 }

@@ -70,9 +70,14 @@ impl World<'_> {
 
     /// Writes the document of a cluster with that `spec`, less its provider.
     pub fn document(&self, spec: &str) -> PathBuf {
+        self.document_of("clientCidrs: [10.251.0.1/32]", spec)
+    }
+
+    /// Writes the document of a cluster with that in `provider.ec2`, and that `spec` less its provider.
+    pub fn document_of(&self, ec2: &str, spec: &str) -> PathBuf {
         let text = format!(
             "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {{name: demo}}\nspec:\n  provider:\n    \
-             ec2:\n      clientCidrs: [10.251.0.1/32]\n      instanceProfiles: {{scheduler: crewcall-scheduler, \
+             ec2:\n      {ec2}\n      instanceProfiles: {{scheduler: crewcall-scheduler, \
              workers: crewcall-worker}}\n  {spec}\n"
         );
         self.home.write("demo.yaml", &text)

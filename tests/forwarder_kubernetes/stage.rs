@@ -12,8 +12,9 @@ use crewcall::{
     model::{CallerEnvironment, ClusterKey, ClusterUid},
     provider::{
         self,
-        kubernetes::forwarder::{
-            ApiTarget, DashboardAccess, ForwardRequest, ForwarderStatus, Forwarders, Ports, TlsFiles,
+        forwarder::{
+            ApiTarget, DashboardAccess, Destination, ForwardRequest, ForwarderStatus, Forwarders, PodTarget,
+            Ports, TlsFiles,
         },
     },
     security::{CertificateRole, ClusterAuthority, Identity},
@@ -93,16 +94,18 @@ impl Stage {
         fs::write(&proxied, config.to_string()).unwrap();
         let request = ForwardRequest {
             cluster: ClusterKey { uid: uid.clone(), name: "demo".parse().unwrap() },
-            api: ApiTarget {
-                kubeconfig: vec![proxied],
-                context: config["current-context"].as_str().unwrap().to_owned(),
-                server: format!("https://127.0.0.1:{}", proxy.port),
-                namespace,
-            },
-            scheduler: format!("crewcall.dev/cluster-uid={uid},crewcall.dev/role=scheduler"),
-            anchor: "demo-crewcall".to_owned(),
-            comm_port: 8786,
-            dashboard_port: 8787,
+            destination: Destination::Pod(PodTarget {
+                api: ApiTarget {
+                    kubeconfig: vec![proxied],
+                    context: config["current-context"].as_str().unwrap().to_owned(),
+                    server: format!("https://127.0.0.1:{}", proxy.port),
+                    namespace,
+                },
+                scheduler: format!("crewcall.dev/cluster-uid={uid},crewcall.dev/role=scheduler"),
+                anchor: "demo-crewcall".to_owned(),
+                comm_port: 8786,
+                dashboard_port: 8787,
+            }),
             dashboard: DashboardAccess::Tls(files.clone()),
         };
         let stage = Self { folder, kubectl, python, image, uid, forwarders, request, proxy };

@@ -107,14 +107,16 @@ fn what_is_written_back_loads_as_the_same_document() {
 const NO_JSON_FORM: [&str; 2] = ["many_odd_text", "resources_not_finite"];
 
 /// What only a reader with the text, or the rules, can refuse: the schema accepts these.
-const BEYOND_THE_SCHEMA: [&str; 39] = [
+const BEYOND_THE_SCHEMA: [&str; 41] = [
     "ec2_clients_everybody",
     "ec2_disk",
     "ec2_disk_io2",
     "ec2_disk_size",
     "ec2_machines_on_kubernetes",
     "ec2_place",
+    "ec2_places_twice",
     "ec2_private_without_subnets",
+    "ec2_session_manager_with_clients",
     "ec2_tags_own",
     "ec2_tls_off",
     "ec2_types_and_requirements",

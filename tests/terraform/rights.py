@@ -20,6 +20,11 @@ BESIDE = {
         "ssm:GetParameters": ("build/launch.rs", "resolve:ssm:"),
     },
     "ec2:CreateSecurityGroup": {"ec2:CreateTags": ("client/calls.rs", ".tag_specifications(")},
+    "ec2:CreateLaunchTemplate": {"ec2:CreateTags": ("client/calls.rs", "ResourceType::LaunchTemplate")},
+    "ec2:CreateFleet": {
+        "ec2:CreateTags": ("client/fleets.rs", ".tag_specifications("),
+        "ec2:RunInstances": ("client/fleets.rs", "FleetType::Instant"),
+    },
 }
 
 # What EC2 does in the caller's name with a key of KMS that volumes are encrypted with.
@@ -30,6 +35,20 @@ VOLUME_KEY = {
     "kms:GenerateDataKeyWithoutPlaintext",
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
+}
+
+
+# Calls of ways through Session Manager alone, and what AWS' program for them does with the caller's rights.
+SESSIONS = {"ssm:StartSession", "ssm:TerminateSession"}
+OF_PLUGIN = {"ssm:ResumeSession", "ssmmessages:OpenDataChannel"}
+
+# What the agent of Systems Manager on a machine does, to offer sessions.
+OFFERS = {
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
 }
 
 
@@ -95,6 +114,8 @@ def holds(operator: str, wanted: list[str], found: list[str] | None) -> bool:
         return wanted == [str(found is None).lower()]
     if operator == "ForAllValues:StringEquals":
         return all(one in wanted for one in found or [])
+    if operator == "BoolIfExists":
+        return found is None or found == wanted
     compare = {
         "StringEquals": lambda pattern, text: pattern == text,
         "Bool": lambda pattern, text: pattern == text,

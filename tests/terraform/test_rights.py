@@ -15,13 +15,20 @@ from stack import ACCOUNT, INSTALLATION, REGION, Stack
 OTHER = "00000000-0000-4000-8000-000000000000"
 
 
+def policies(stack: Stack) -> list[Statements]:
+    """The policies for whoever makes clusters, as the account has them."""
+    outputs, iam = stack.outputs(), stack.aws("iam")
+    found = []
+    for arn in filter(None, (outputs["policy_arn"], outputs.get("session_policy_arn"))):
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+        found.append(document["Statement"])
+    return found
+
+
 def policy(stack: Stack) -> Statements:
-    """The policy for whoever makes clusters, as the account has it."""
-    arn = stack.outputs()["policy_arn"]
-    iam = stack.aws("iam")
-    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
-    return document["Statement"]
+    """All that whoever makes clusters may do."""
+    return [statement for statements in policies(stack) for statement in statements]
 
 
 def of_role(stack: Stack, role: str) -> tuple[Statements, list[str]]:
@@ -59,12 +66,13 @@ def test_each_call_of_the_code_is_found() -> None:
 
 
 def test_the_policy_grants_the_calls_of_the_code_and_no_others(applied: Callable[[str], Stack]) -> None:
-    assert granted(policy(applied("minimal"))) == rights.needed()
+    assert rights.needed() >= rights.SESSIONS
+    assert granted(policy(applied("minimal"))) == rights.needed() - rights.SESSIONS
 
 
 def test_keys_of_volumes_are_granted_where_there_is_one(applied: Callable[[str], Stack]) -> None:
     statements = policy(applied("everything"))
-    assert granted(statements) == rights.needed() | rights.VOLUME_KEY
+    assert granted(statements) == rights.needed() | rights.OF_PLUGIN | rights.VOLUME_KEY
     keys = {one for part in statements if "kms:" in str(part["Action"]) for one in part["Resource"]}
     assert keys == {f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0d5f7a8f-6d0e-4b0e-9d4e-8b0c5a521c11"}
 
@@ -77,7 +85,8 @@ def test_machines_may_what_their_agent_calls_and_nothing_else(
     prefix = {"minimal": "crewcall", "everything": "team-a"}[name]
     for role in ("scheduler", "worker"):
         statements, attached = of_role(stack, f"{prefix}-{role}")
-        assert granted(statements) == rights.agents() and not attached
+        offers = rights.OFFERS if (name, role) == ("everything", "scheduler") else set()
+        assert granted(statements) == rights.agents() | offers and not attached
 
 
 def test_a_machine_reads_the_parameters_of_its_own_role_and_installation(
@@ -136,6 +145,8 @@ def test_a_launch_is_of_machines_with_our_tags_profiles_and_groups(applied: Call
     assert not passes(launch(tokens="optional"))
     source = (rights.EC2 / "client" / "calls.rs").read_text()
     assert ".http_tokens(HttpTokensState::Required)" in source
+    source = (rights.EC2 / "client" / "fleets.rs").read_text()
+    assert ".http_tokens(LaunchTemplateHttpTokensState::Required)" in source
 
     for role, allowed in (("scheduler", True), ("worker", True), ("controller", False), ("admin", False)):
         name = f"arn:aws:iam::{ACCOUNT}:role/team-a-{role}"
@@ -144,8 +155,32 @@ def test_a_launch_is_of_machines_with_our_tags_profiles_and_groups(applied: Call
         assert not allows(statements, "iam:PassRole", name, {"iam:PassedToService": "lambda.amazonaws.com"})
 
 
+def test_a_fleet_is_one_of_ours_from_a_template_of_ours(applied: Callable[[str], Stack]) -> None:
+    statements = policy(applied("everything"))
+
+    def makes(action: str, kind: str, whose: str, of: str) -> bool:
+        return allows(statements, action, arn(kind), tags(of, whose))
+
+    for action, kind in (("ec2:CreateLaunchTemplate", "launch-template"), ("ec2:CreateFleet", "fleet")):
+        assert makes(action, kind, INSTALLATION, "Request") and not makes(action, kind, OTHER, "Request")
+        assert not allows(statements, action, arn(kind), {})
+    # A fleet launches with the caller's rights: each machine is asked about again, as one of RunInstances.
+    for action in ("ec2:CreateFleet", "ec2:RunInstances"):
+        assert makes(action, "launch-template", INSTALLATION, "Resource")
+        assert not makes(action, "launch-template", OTHER, "Resource")
+        assert not allows(statements, action, arn("launch-template"), {})
+    for resource, context in launch():
+        assert allows(statements, "ec2:CreateFleet", resource, context)
+    born = tags("Request", INSTALLATION)
+    for kind, action in (("fleet", "CreateFleet"), ("launch-template", "CreateLaunchTemplate")):
+        assert allows(statements, "ec2:CreateTags", arn(kind), {**born, "ec2:CreateAction": action})
+        assert not allows(statements, "ec2:CreateTags", arn(kind), born)
+
+
 # What is done to a thing that is there, and its kind.
 TO_THINGS = [
+    ("ec2:DeleteFleets", "fleet"),
+    ("ec2:DeleteLaunchTemplate", "launch-template"),
     ("ec2:TerminateInstances", "instance"),
     ("ec2:GetConsoleOutput", "instance"),
     ("ec2:DeleteSecurityGroup", "security-group"),
@@ -207,21 +242,38 @@ def test_parameters_are_those_of_the_installation(applied: Callable[[str], Stack
     assert not allows(wide, "ssm:GetParameters", parameter("/images/mine"), {})
 
 
+def test_sessions_forward_ports_of_own_machines_and_open_no_shell(applied: Callable[[str], Stack]) -> None:
+    statements = policy(applied("everything"))
+
+    def passes(installation: str, document: str | None) -> bool:
+        keys = tags("Resource", installation)
+        machine = {key.replace("aws:ResourceTag", "ssm:resourceTag"): value for key, value in keys.items()}
+        # What is checked by itself where no document is named.
+        check = {"ssm:SessionDocumentAccessCheck": str(document is not None).lower()}
+        named = f"arn:aws:ssm:{REGION}::document/{document}"
+        return allows(statements, "ssm:StartSession", arn("instance"), machine | check) and (
+            document is None or allows(statements, "ssm:StartSession", named, check)
+        )
+
+    assert passes(INSTALLATION, "AWS-StartPortForwardingSession")
+    assert not passes(OTHER, "AWS-StartPortForwardingSession")
+    assert not passes(INSTALLATION, None)
+    assert not passes(INSTALLATION, "AWS-StartPortForwardingSessionToRemoteHost")
+    assert not passes(INSTALLATION, "SSM-SessionManagerRunShell")
+    source = (rights.EC2 / "client" / "sessions.rs").read_text()
+    assert '"AWS-StartPortForwardingSession"' in source
+
+
 def test_the_controller_has_the_same_policy_and_sessions(applied: Callable[[str], Stack]) -> None:
     stack = applied("controller")
     statements, attached = of_role(stack, stack.outputs()["controller"]["role_name"])
     assert [one.rsplit("/", 1)[1] for one in attached] == ["crewcall"]
-    assert granted(statements) == {
-        "ssm:UpdateInstanceInformation",
-        "ssmmessages:CreateControlChannel",
-        "ssmmessages:CreateDataChannel",
-        "ssmmessages:OpenControlChannel",
-        "ssmmessages:OpenDataChannel",
-    }
+    assert granted(statements) == rights.OFFERS
 
 
 @pytest.mark.parametrize("name", ["minimal", "everything"])
 def test_the_policy_is_not_longer_than_iam_takes(applied: Callable[[str], Stack], name: str) -> None:
-    document = {"Version": "2012-10-17", "Statement": policy(applied(name))}
-    # IAM does not count white space.
-    assert len("".join(json.dumps(document).split())) <= 6144
+    for statements in policies(applied(name)):
+        document = {"Version": "2012-10-17", "Statement": statements}
+        # IAM does not count white space.
+        assert len("".join(json.dumps(document).split())) <= 6144

@@ -20,7 +20,7 @@ pub(super) struct Means {
     /// This machine.
     pub installation: Installation,
     /// Where certificates are kept.
-    #[cfg(feature = "kubernetes")]
+    #[cfg(any(feature = "kubernetes", feature = "ec2"))]
     pub store: Arc<dyn crate::store::Store>,
 }
 
@@ -55,10 +55,10 @@ fn with_kubernetes(providers: Providers, means: &Means) -> Providers {
     providers.with_family(ProviderKind::Kubernetes, Arc::new(family))
 }
 
-#[cfg(all(feature = "kubernetes", target_os = "linux"))]
+#[cfg(all(any(feature = "kubernetes", feature = "ec2"), target_os = "linux"))]
 #[expect(clippy::unnecessary_wraps, reason = "other systems have none")]
-fn forwarding(means: &Means) -> Option<crate::provider::kubernetes::Forwarding> {
-    use crate::{provider::kubernetes::Forwarding, store::SecretName};
+fn forwarding(means: &Means) -> Option<crate::provider::Forwarding> {
+    use crate::{provider::Forwarding, store::SecretName};
 
     let store = means.store.clone();
     let files = move |cluster: &crate::model::ClusterKey| {
@@ -76,8 +76,8 @@ fn forwarding(means: &Means) -> Option<crate::provider::kubernetes::Forwarding> 
     Some(Forwarding::new(state, means.program.clone(), (machine, boot), environment, Arc::new(files)))
 }
 
-#[cfg(all(feature = "kubernetes", not(target_os = "linux")))]
-fn forwarding(_: &Means) -> Option<crate::provider::kubernetes::Forwarding> {
+#[cfg(all(any(feature = "kubernetes", feature = "ec2"), not(target_os = "linux")))]
+fn forwarding(_: &Means) -> Option<crate::provider::Forwarding> {
     None
 }
 
@@ -94,7 +94,7 @@ fn with_ec2(providers: Providers, means: &Means) -> Providers {
         spec::ProviderKind,
     };
 
-    let family = Ec2Providers::new(means.directories.state.clone(), || SystemClock.now());
+    let family = Ec2Providers::new(means.directories.state.clone(), || SystemClock.now(), forwarding(means));
     providers.with_family(ProviderKind::Ec2, Arc::new(family))
 }
 

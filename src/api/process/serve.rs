@@ -207,7 +207,7 @@ async fn open_fleet(
         directories,
         program: options.host_program.clone(),
         installation: installation.clone(),
-        #[cfg(feature = "kubernetes")]
+        #[cfg(any(feature = "kubernetes", feature = "ec2"))]
         store: store.clone(),
     };
     let tools = FleetTools {

@@ -180,7 +180,7 @@ impl Clusters for Resources {
                 }
             };
             let description = format!("files of the ended forwarder to cluster {cluster}");
-            leftovers.push(Leftover { description, age_seconds: 0, fate });
+            leftovers.push(Leftover { description, age_seconds: 0, fate, hourly: None });
         }
         Ok(leftovers)
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataFormat, ReportFormat};
+use super::{DataFormat, ExaminedProvider, ReportFormat};
 use crate::spec::{ClusterName, GroupName, Span};
 
 /// Arguments of `create`.
@@ -124,6 +124,12 @@ pub struct GcArguments {
     /// Remove nothing; say what would be removed.
     #[arg(long)]
     pub dry_run: bool,
+    /// Look there, too [default: where this machine's clusters are].
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<ExaminedProvider>,
+    /// Look also where the cluster of this document would be. `-` reads it from standard input.
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "provider")]
+    pub file: Option<PathBuf>,
     /// How to print it [default: for people].
     #[arg(short, long, value_name = "FORMAT")]
     pub output: Option<DataFormat>,

@@ -122,10 +122,10 @@ pub enum Verb {
     #[cfg(all(feature = "local", target_os = "linux"))]
     #[command(name = "__host", hide = true)]
     Host(crate::provider::local::host::HostArguments),
-    /// What the controller starts for each cluster on Kubernetes.
-    #[cfg(all(feature = "kubernetes", target_os = "linux"))]
+    /// What the controller starts for each cluster on Kubernetes or EC2.
+    #[cfg(all(any(feature = "kubernetes", feature = "ec2"), target_os = "linux"))]
     #[command(name = "__forwarder", hide = true)]
-    Forwarder(crate::provider::kubernetes::forwarder::ForwarderArguments),
+    Forwarder(crate::provider::forwarder::ForwarderArguments),
     /// What a Python program starts to speak with an operator.
     #[cfg(feature = "kubernetes")]
     #[command(name = "__gateway", hide = true)]

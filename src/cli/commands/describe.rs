@@ -70,7 +70,15 @@ fn overview(view: &ClusterView, now: Timestamp) -> String {
         ("Clients", view.clients.map_or_else(|| "unknown".to_owned(), |clients| clients.to_string())),
         ("Idle", idle),
     ];
-    pairs.map(|(key, value)| format!("{:<11}{value}\n", format!("{key}:"))).concat()
+    let cost = view
+        .spending
+        .as_ref()
+        .map(|spending| ("Cost", format!("{} so far, {} an hour", spending.until(now), spending.hourly)));
+    let mut text = String::new();
+    for (key, value) in pairs.into_iter().chain(cost) {
+        let _ = writeln!(text, "{:<11}{value}", format!("{key}:"));
+    }
+    text
 }
 
 fn conditions(view: &ClusterView, now: Timestamp, color: ColorChoice) -> String {

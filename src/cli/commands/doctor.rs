@@ -81,13 +81,16 @@ async fn ec2(
     document: Option<ComputeCluster>,
     locations: &Locations,
 ) -> Result<Vec<Check>, CliError> {
-    use crate::provider::{
-        ec2::{
-            Ec2Api as _, Ec2Client,
-            examine::{Outcome, examine},
-            resolve,
+    use crate::{
+        cli::document::ANY_ON_EC2,
+        provider::{
+            ec2::{
+                Ec2Api as _, Ec2Client,
+                examine::{Outcome, examine},
+                resolve,
+            },
+            installation,
         },
-        installation,
     };
 
     let document = match document {
@@ -108,7 +111,7 @@ async fn ec2(
         Err(error) => return Ok(vec![failed(error)]),
     };
     let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
-    let found = examine(&client, &document, &installation, bits).await;
+    let found = examine(&client, &document, environment, &installation, bits, SystemClock.now()).await;
     let check = |one: crate::provider::ec2::examine::Examined| match one.outcome {
         Outcome::Good(message) => Check::ok(one.what, message),
         Outcome::Doubtful(error) => Check::warn(one.what, error.message).or_hint(error.hint),
@@ -127,15 +130,6 @@ async fn ec2(
 ) -> Result<Vec<Check>, CliError> {
     Err(caller::without_ec2())
 }
-
-/// What is looked at where no document says more.
-#[cfg(feature = "ec2")]
-const ANY_ON_EC2: &str = "\
-apiVersion: crewcall.dev/v1alpha1
-kind: ComputeCluster
-metadata: {name: doctor}
-spec: {provider: {ec2: {}}, workers: {replicas: 1}}
-";
 
 async fn python(environment: &CallerEnvironment, directory: &Path) -> Check {
     const WHAT: &str = "python";
@@ -175,6 +169,9 @@ async fn controller(locations: &Locations) -> Vec<Check> {
             Fate::Kept(why) => Check::warn("leftovers", format!("{} ({why})", leftover.description)),
             Fate::Removed | Fate::WouldBeRemoved => {
                 Check::warn("leftovers", leftover.description).hint("`crewcall gc` removes it")
+            }
+            Fate::Adopted | Fate::WouldBeAdopted => {
+                Check::warn("leftovers", leftover.description).hint("`crewcall gc` takes it up again")
             }
         })),
     }

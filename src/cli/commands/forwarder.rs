@@ -1,8 +1,8 @@
-//! The hidden process of the Kubernetes provider, one for each cluster.
+//! The hidden process of the Kubernetes and EC2 providers, one for each cluster.
 
 use crate::{
     cli::{CliError, Exit},
-    provider::kubernetes::forwarder::{ForwarderArguments, run_forwarder},
+    provider::forwarder::{ForwarderArguments, run_forwarder},
 };
 
 /// Runs this process as a forwarder.

@@ -10,7 +10,7 @@ mod describe;
 mod doctor;
 mod env;
 mod events;
-#[cfg(all(feature = "kubernetes", target_os = "linux"))]
+#[cfg(all(any(feature = "kubernetes", feature = "ec2"), target_os = "linux"))]
 mod forwarder;
 #[cfg(feature = "kubernetes")]
 mod gateway;
@@ -36,7 +36,7 @@ pub use describe::describe;
 pub use doctor::doctor;
 pub use env::env;
 pub use events::events;
-#[cfg(all(feature = "kubernetes", target_os = "linux"))]
+#[cfg(all(any(feature = "kubernetes", feature = "ec2"), target_os = "linux"))]
 pub use forwarder::forwarder;
 #[cfg(feature = "kubernetes")]
 pub use gateway::gateway;

@@ -10,5 +10,8 @@ pub const FORK_SERVER: &str = "crewcall_fork_server.py";
 /// File name of the preload of schedulers and workers.
 pub const PRELOAD: &str = "crewcall_preload.py";
 
+/// The environment variable with the address of a scheduler that the preload is to wait for.
+pub const AWAIT: &str = "CREWCALL_AWAIT";
+
 /// The preload itself.
 pub const PRELOAD_TEXT: &str = include_str!("python/crewcall_preload.py");

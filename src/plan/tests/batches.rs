@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A cluster whose scheduler and so many workers are there.
-fn running(workers: u32) -> Story {
+pub(super) fn running(workers: u32) -> Story {
     let mut story = Story::launching(workers);
     settle(&mut story);
     assert_eq!(story.plan(), "nothing\n");
@@ -215,12 +215,36 @@ fn a_machine_that_never_registers_is_ended_and_replaced() {
     story.answered(1).plan();
     let mut late = story.world.nodes.pop().unwrap();
     let machine = late.machine.as_mut().unwrap();
-    machine.progress = Some("pulling the image".to_owned());
+    machine.steps = vec!["booted".to_owned(), "pulling the image".to_owned()];
     story.world.nodes.push(late);
     let told = story.after(61).plan();
     assert!(told.contains("remove now demo-workers-i-0003"), "{told}");
     assert!(told.contains("it was last seen pulling the image"), "{told}");
     assert!(told.contains("launch 1 of workers, choice 0"), "{told}");
+}
+
+#[test]
+fn machines_tell_once_how_far_they_are_and_when_they_have_registered() {
+    let mut story = running(1);
+    story.edit(|spec| spec.workers.replicas = Some(3));
+    story.plan();
+    story.answered(2);
+    let say = |story: &mut Story, steps: &[&str]| {
+        for node in story.world.nodes.iter_mut().rev().take(2) {
+            node.machine.as_mut().unwrap().steps = steps.iter().map(ToString::to_string).collect();
+        }
+    };
+    say(&mut story, &["booted", "pulling the image"]);
+    let told = story.plan();
+    assert!(told.contains("2 machines of workers, demo-workers-i-0002 among them: booted"), "{told}");
+    assert!(told.contains("pulling the image"), "{told}");
+    say(&mut story, &["booted", "pulling the image", "starting"]);
+    let told = story.plan();
+    assert!(told.contains("among them: starting") && !told.contains("pulling the image"), "{told}");
+    story.all_register();
+    let told = story.plan();
+    assert!(told.contains("2 machines of workers, demo-workers-i-0002 among them: registered"), "{told}");
+    assert!(!story.plan().contains("registered"), "only once");
 }
 
 #[test]

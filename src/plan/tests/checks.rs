@@ -45,7 +45,10 @@ impl Simulator {
                         assert_eq!(before, planned, "the same token goes with the same call");
                     }
                 }
-                Action::EnsureAnchor | Action::RemoveAnchor | Action::SetExpiry { .. } => {}
+                Action::EnsureAnchor
+                | Action::RemoveAnchor
+                | Action::SetExpiry { .. }
+                | Action::KeepCopy { .. } => {}
             }
         }
         self.check_sizes(plan);

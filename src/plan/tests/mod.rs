@@ -1,6 +1,7 @@
 //! What the policy does, told as stories, and what it never does, whatever happens.
 
 mod adapting;
+mod anchoring;
 mod batches;
 mod checks;
 mod ending;

@@ -248,6 +248,7 @@ impl Simulator {
                 self.story.reply(&planned, result);
             }
             Action::SetExpiry { at, .. } => operations.expiry_ended(at, now),
+            Action::KeepCopy { generation } => operations.copy_ended(generation, true, now),
             Action::Remove { nodes, .. } => operations.removal_ended(nodes, now),
             Action::RemoveAnchor => unreachable!("nothing is deleted here"),
         }
@@ -295,7 +296,7 @@ impl Simulator {
                     node.state = NodeState::Ending;
                 }
             }
-            Action::RemoveAnchor | Action::SetExpiry { .. } => {}
+            Action::RemoveAnchor | Action::SetExpiry { .. } | Action::KeepCopy { .. } => {}
         }
     }
 

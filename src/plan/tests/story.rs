@@ -13,10 +13,11 @@ use crate::{
         AnchorState, BootId, CallerContext, Choice, ClusterRecord, ClusterUid, ConditionKind,
         ConditionStatus, EngineStatus, ErrorKind, Exit, Incarnation, InstanceId, Launching, Machine,
         MachineId, Money, NodeId, NodeName, NodeState, Observed, ObservedNode, Presence, Progress,
-        RECORD_FORMAT, Severity, Slot, SlotEntry, Stage, Stop, Wanted, WorkerState, WorkerStatus,
+        RECORD_FORMAT, RecordCopies, Severity, Slot, SlotEntry, Stage, Stop, Wanted, WayIn, WorkerState,
+        WorkerStatus,
     },
     plan::{
-        Action, AnchorCall, DrainCall, EngineView, EnvironmentMatch, ExpiryCall, Facts, LaunchCall,
+        Action, AnchorCall, CopyCall, DrainCall, EngineView, EnvironmentMatch, ExpiryCall, Facts, LaunchCall,
         LaunchFailure, LaunchReply, MadeNodes, Operations, Outcome, Plan, PlannedLaunch, Situation,
         Surroundings, bind, phase, plan, planner::later,
     },
@@ -85,6 +86,8 @@ pub(super) fn facts() -> Facts {
         certificates_until: None,
         idle_period: Duration::from_secs(30),
         launching: None,
+        record_copies: RecordCopies::NotKept,
+        way_in: WayIn::Open,
     }
 }
 
@@ -170,7 +173,7 @@ impl Story {
                 hourly: choices.and_then(|choices| choices.get(planned.choice as usize)?.hourly),
                 taken_back_at: None,
                 expires_at: planned.expires_at,
-                progress: None,
+                steps: Vec::new(),
             });
             self.world.nodes.push(node);
         }
@@ -253,6 +256,7 @@ impl Story {
                     self.calls.push(planned);
                 }
                 Action::SetExpiry { .. } => self.operations.expiry = Some(ExpiryCall::InFlight),
+                Action::KeepCopy { .. } => self.operations.copy = CopyCall::InFlight,
                 Action::Drain { nodes } => {
                     self.operations.drains.extend(nodes.into_iter().map(|node| (node, DrainCall::InFlight)));
                 }
@@ -287,6 +291,9 @@ impl Story {
                 }
                 Action::Remove { nodes, how: Stop::Gently(grace) } => {
                     writeln!(told, "remove within {grace:?} {}", join(nodes)).unwrap();
+                }
+                Action::KeepCopy { generation } => {
+                    writeln!(told, "keep a copy of generation {generation}").unwrap();
                 }
                 Action::RemoveAnchor => told.push_str("remove the anchor\n"),
             }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     model::ErrorKind,
     provider::{AnchorRequest, ProviderError},
+    spec::AddressKind,
 };
 
 /// Makes the group, if it is not there, and sees to its rules; its id.
@@ -42,7 +43,8 @@ pub async fn ensure(
     if !group.members_are_in {
         ignore_there(api.let_members_in(&group.id).await)?;
     }
-    let caller = if ec2.client_cidrs.is_empty() { api.callers_address().await } else { None };
+    let asked = ec2.client_cidrs.is_empty() && ec2.addresses != AddressKind::SessionManager;
+    let caller = if asked { api.callers_address().await } else { None };
     let wanted = client_blocks(&ec2, caller);
     let missing = without(&wanted, &group.clients);
     if !missing.is_empty() {

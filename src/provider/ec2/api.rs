@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{
-    build::{ClientBlock, InstancesCall},
+    build::{ClientBlock, FleetCall, InstancesCall, TemplateCall},
     observe::SeenInstance,
 };
 use crate::{
@@ -34,6 +35,24 @@ pub trait Ec2Api: Send + Sync {
     /// Makes between one and `count` instances in one call.
     async fn run_instances(&self, call: &InstancesCall) -> Result<Vec<InstanceId>, ProviderError>;
 
+    /// Makes a launch template. Its name is unique in a region.
+    async fn create_template(&self, call: &TemplateCall) -> Result<(), ProviderError>;
+
+    /// Launch templates by their tags.
+    async fn templates(&self, of: &Belonging) -> Result<Vec<SeenTemplate>, ProviderError>;
+
+    /// Removes a launch template by its name.
+    async fn delete_template(&self, name: &str) -> Result<(), ProviderError>;
+
+    /// Makes at most `count` instances in one call, from whichever pools have room, if any has.
+    async fn create_fleet(&self, call: &FleetCall) -> Result<Filled, ProviderError>;
+
+    /// Ids of the records of fleets, by their tags. Those that are deleted may be among them.
+    async fn fleets(&self, of: &Belonging) -> Result<Vec<String>, ProviderError>;
+
+    /// Removes records of fleets, at most 25 in one call, and what instances they have; those that are gone are removed.
+    async fn delete_fleets(&self, fleets: &[String]) -> Result<(), ProviderError>;
+
     /// Ends instances, at most 1,000 in one call.
     async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError>;
 
@@ -56,6 +75,9 @@ pub trait Ec2Api: Send + Sync {
     /// The VPC of a subnet.
     async fn vpc_of_subnet(&self, subnet: &str) -> Result<String, ProviderError>;
 
+    /// The zones of subnets, by the subnets' ids.
+    async fn zones_of(&self, subnets: &[String]) -> Result<BTreeMap<String, String>, ProviderError>;
+
     /// Security groups by their tags.
     async fn groups(&self, of: &Belonging) -> Result<Vec<SeenGroup>, ProviderError>;
 
@@ -73,6 +95,9 @@ pub trait Ec2Api: Send + Sync {
 
     /// Removes a security group; one that is gone is removed.
     async fn delete_group(&self, group: &str) -> Result<(), ProviderError>;
+
+    /// The values of all parameters below a path, decrypted, by their names.
+    async fn parameter_values(&self, path: &str) -> Result<BTreeMap<String, String>, ProviderError>;
 
     /// Names of all parameters below a path.
     async fn parameters(&self, path: &str) -> Result<Vec<String>, ProviderError>;
@@ -108,6 +133,37 @@ pub struct SeenGroup {
     pub members_are_in: bool,
     /// Who may reach the clients' ports.
     pub clients: Vec<ClientBlock>,
+}
+
+/// A launch template as EC2 shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTemplate {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What came of a fleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// All that it has made.
+    pub instances: Vec<InstanceId>,
+    /// Why there are not more.
+    pub refusals: Vec<PoolRefusal>,
+}
+
+/// Why a fleet got nothing from a pool, or not enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolRefusal {
+    /// Which pool, for people: `m7i.large in us-east-1a`.
+    pub pool: String,
+    /// AWS' code of the error.
+    pub code: String,
+    /// AWS' own words.
+    pub message: String,
 }
 
 /// `CreateSecurityGroup`.

@@ -1,5 +1,6 @@
 //! What AWS said, in terms that policy tells apart. Pure.
 
+use super::api::PoolRefusal;
 use crate::{
     model::{ErrorKind, Residue},
     provider::ProviderError,
@@ -27,8 +28,13 @@ const CAPACITY: [&str; 8] = [
     // A zone that does not have the type: another choice may.
     "Unsupported",
 ];
-const QUOTA: [&str; 4] =
-    ["MaxSpotInstanceCountExceeded", "ParameterLimitExceeded", "TooManyTagsError", "ResourceCountExceeded"];
+const QUOTA: [&str; 5] = [
+    "MaxFleetCountExceeded",
+    "MaxSpotInstanceCountExceeded",
+    "ParameterLimitExceeded",
+    "TooManyTagsError",
+    "ResourceCountExceeded",
+];
 const THROTTLED: [&str; 6] = [
     "EC2ThrottledException",
     "RequestLimitExceeded",
@@ -50,15 +56,22 @@ const NOT_KNOWN: [&str; 7] = [
 ];
 const NOT_ALLOWED: [&str; 4] =
     ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "PendingVerification"];
-const NOT_FOUND: [&str; 6] = [
+const NOT_FOUND: [&str; 12] = [
+    "fleetIdDoesNotExist",
+    "InvalidFleetId.NotFound",
+    "InvalidLaunchTemplateId.NotFound",
+    "InvalidLaunchTemplateName.NotFoundException",
+    "DoesNotExistException",
     "InvalidGroup.NotFound",
     "InvalidGroupId.Malformed",
     "InvalidInstanceID.NotFound",
     "InvalidSecurityGroupID.NotFound",
     "ParameterNotFound",
+    "TargetNotConnected",
     "InvalidPermission.NotFound",
 ];
-const CONFLICT: [&str; 6] = [
+const CONFLICT: [&str; 7] = [
+    "InvalidLaunchTemplateName.AlreadyExistsException",
     "DependencyViolation",
     "IdempotentParameterMismatch",
     "IncorrectInstanceState",
@@ -104,12 +117,15 @@ pub fn kind(code: &str) -> ErrorKind {
     }
 }
 
+/// What AWS says of a type that a region or a zone does not have, under codes that say no more than invalid.
+const NOT_THERE: [&str; 2] = ["for InstanceType", "not supported in your requested"];
+
 /// The failure of a call that AWS refused, in AWS' words and with the next step.
 pub fn refused(refusal: &Refusal<'_>) -> ProviderError {
     let Refusal { action, code, message } = refusal;
     let kind = match kind(code) {
         // A region that does not have the type: another choice may.
-        ErrorKind::Invalid if message.contains("for InstanceType") => ErrorKind::Capacity,
+        ErrorKind::Invalid if NOT_THERE.iter().any(|words| message.contains(words)) => ErrorKind::Capacity,
         kind => kind,
     };
     // What AWS could not finish may have been done all the same.
@@ -123,6 +139,37 @@ pub fn refused(refusal: &Refusal<'_>) -> ProviderError {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
+}
+
+/// Why a fleet has less than was asked for. AWS has answered, and answers the same whenever it is asked again under that
+/// token: what it has no room for now goes to another launch, and only what will never work is an error of its own.
+pub fn unfilled(refusals: &[PoolRefusal]) -> ProviderError {
+    let told = |refusal: &PoolRefusal| {
+        refused(&Refusal { action: "ec2:RunInstances", code: &refusal.code, message: &refusal.message })
+    };
+    let rank = |kind: ErrorKind| match kind {
+        ErrorKind::Quota => 0,
+        ErrorKind::Capacity => 1,
+        ErrorKind::Throttled | ErrorKind::Transient | ErrorKind::Unknown => 2,
+        ErrorKind::Auth | ErrorKind::Conflict | ErrorKind::Invalid | ErrorKind::NotFound => 3,
+    };
+    let all = refusals.iter().map(|refusal| (refusal, told(refusal)));
+    let Some((refusal, error)) = all.min_by_key(|(_, error)| rank(error.kind)) else {
+        return ProviderError::new(ErrorKind::Capacity, "EC2 had no more room, and did not say where");
+    };
+    let kind = match rank(error.kind) {
+        0 => ErrorKind::Quota,
+        1 | 2 => ErrorKind::Capacity,
+        _ => ErrorKind::Invalid,
+    };
+    let PoolRefusal { pool, code, message } = refusal;
+    let more = match refusals.len() - 1 {
+        0 => String::new(),
+        1 => ", and one more".to_owned(),
+        many => format!(", and {many} more"),
+    };
+    let text = format!("{pool}: {} ({code}){more}", plain(message));
+    ProviderError { hint: error.hint, ..ProviderError::new(kind, text) }
 }
 
 /// AWS' message on one line, without what only AWS can read.
@@ -152,6 +199,11 @@ fn hint(action: &str, code: &str, message: &str) -> Option<String> {
         }
         "InvalidParameterValue" if message.contains("Instance Profile") => Some(
             "the profile in `instanceProfiles` is not there; the module in `terraform/` makes it and prints its name"
+                .to_owned(),
+        ),
+        "TargetNotConnected" => Some(
+            "nothing is heard of the machine's agent of Systems Manager: it needs `session_manager = true` in the module in \
+             `terraform/`, a way to AWS, and an image that has it"
                 .to_owned(),
         ),
         "InvalidKeyPair.NotFound" => Some("`keyName` names no key pair of this region".to_owned()),
@@ -195,6 +247,36 @@ mod tests {
         let message = "Invalid value 'c6a.large' for InstanceType.";
         let refusal = Refusal { action: "ec2:RunInstances", code: "InvalidParameterValue", message };
         assert_eq!(refused(&refusal).kind, ErrorKind::Capacity);
+        let message = "Your requested instance type (c5.large) is not supported in your requested Availability Zone \
+                       (us-east-1e).";
+        let refusal = Refusal { action: "ec2:CreateFleet", code: "InvalidFleetConfiguration", message };
+        assert_eq!(refused(&refusal).kind, ErrorKind::Capacity);
+    }
+
+    #[test]
+    fn a_fleet_without_machines_is_no_room_unless_nothing_of_it_will_ever_work() {
+        let of = |codes: &[&str]| {
+            let refusal = |code: &&str| PoolRefusal {
+                pool: "m5.large in us-east-1a".to_owned(),
+                code: (*code).to_owned(),
+                message: "No.".to_owned(),
+            };
+            unfilled(&codes.iter().map(refusal).collect::<Vec<_>>())
+        };
+        for (codes, expected) in [
+            (&["InvalidParameterValue", "InsufficientInstanceCapacity"][..], ErrorKind::Capacity),
+            (&["InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded"], ErrorKind::Quota),
+            (&["InternalError"], ErrorKind::Capacity),
+            (&["UnauthorizedOperation", "UnauthorizedOperation"], ErrorKind::Invalid),
+            (&[], ErrorKind::Capacity),
+        ] {
+            let error = of(codes);
+            // Who is asked again under the same token says the same again.
+            assert_eq!((error.kind, error.residue), (expected, Residue::None), "{codes:?}");
+        }
+        let denied = of(&["UnauthorizedOperation", "UnauthorizedOperation"]);
+        assert_eq!(denied.message, "m5.large in us-east-1a: No (UnauthorizedOperation), and one more");
+        assert!(denied.hint.unwrap().contains("allow ec2:RunInstances"));
     }
 
     #[test]

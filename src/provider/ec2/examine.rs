@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{
     api::{Belonging, Ec2Api, GroupCall, ParameterCall, Secrecy},
-    build::{self, InstancesCall, LaunchChoice, Market, trial},
-    names,
+    build::{self, FleetCall, InstancesCall, LaunchChoice, Market, fleet_trial, trial},
+    names::{self, tag},
     observe::InstanceState,
-    prepare, prices,
+    plugin, prepare, prices,
 };
 use crate::{
-    model::{ClusterKey, ClusterUid, ErrorKind, InstanceId},
+    model::{CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId},
     provider::ProviderError,
     spec::{AddressKind, ComputeCluster, GroupName, InstanceType, Size, WorkerGroupSpec},
 };
@@ -38,6 +39,8 @@ pub trait Ec2Trials: Ec2Api {
 pub enum Trial<'a> {
     /// `RunInstances`, with `PassRole` and `CreateTags`.
     Launch(&'a InstancesCall),
+    /// `CreateFleet`, from a launch template that is there.
+    Fleet(&'a FleetCall),
     /// `AuthorizeSecurityGroupIngress`.
     LetIn(&'a str),
     /// `RevokeSecurityGroupIngress`.
@@ -130,12 +133,14 @@ const PARAMETERS: &str = "parameters";
 const QUOTA: &str = "quota";
 const REACH: &str = "reach";
 
-/// Looks at everything that clusters of that document need. `bits` are random.
+/// Looks at everything that clusters of that document need, for a caller with that environment. `bits` are random.
 pub async fn examine(
     api: &dyn Ec2Trials,
     document: &ComputeCluster,
+    environment: &CallerEnvironment,
     installation: &str,
     bits: u64,
+    now: Timestamp,
 ) -> Vec<Examined> {
     let caller = Examined::of("caller", api.who().await.map(|who| format!("{who}, in {}", api.region())));
     if matches!(caller.outcome, Outcome::Bad(_)) {
@@ -148,11 +153,11 @@ pub async fn examine(
         prepare::check(document, api.region())
             .map(|()| "there are machines for every group, and a profile for every role".to_owned()),
     ));
-    found.extend(groups_and_launches(api, document, &cluster, installation).await);
+    found.extend(groups_and_launches(api, document, &cluster, installation, now).await);
     found.push(machines(api, installation).await);
     found.push(Examined::of(PARAMETERS, parameters(api, installation, bits).await));
     found.extend(quotas(api, document).await);
-    found.push(reach(api, document).await);
+    found.push(reach(api, document, environment).await);
     found
 }
 
@@ -195,16 +200,20 @@ async fn groups_and_launches(
     document: &ComputeCluster,
     cluster: &ClusterKey,
     installation: &str,
+    now: Timestamp,
 ) -> Vec<Examined> {
     const WHAT: &str = "groups";
     let ec2 = document.spec.ec2().cloned().unwrap_or_default();
     let tags = names::tags(cluster, installation, &ec2.tags);
-    let group = match make_group(api, ec2.subnets.first(), cluster, tags.clone()).await {
+    let mut of_group = tags.clone();
+    // By its age `gc` finds one that was not removed.
+    of_group.insert(tag::CREATED_AT.to_owned(), names::moment(now));
+    let group = match make_group(api, ec2.subnets.first(), cluster, of_group).await {
         Ok(group) => group,
         Err(error) => return vec![Examined::bad(WHAT, error)],
     };
     let mut tried = all_of(api, &[Trial::LetIn(&group), Trial::ShutOut(&group)]).await;
-    let launches = launches(api, document, &group, &tags).await;
+    let launches = launches(api, document, cluster, &group, &tags).await;
     if let Err(error) = api.delete_group(&group).await {
         tried = Err(error);
     }
@@ -231,10 +240,11 @@ async fn make_group(
     api.create_group(&call).await
 }
 
-/// A launch of a machine of each group, which is not made.
+/// Launches of a machine of each group, which are not made: of each type, and by a fleet where it would be one.
 async fn launches(
     api: &dyn Ec2Trials,
     document: &ComputeCluster,
+    cluster: &ClusterKey,
     security_group: &str,
     tags: &BTreeMap<String, String>,
 ) -> Vec<Examined> {
@@ -243,11 +253,54 @@ async fn launches(
         return found;
     }
     for (group, choice) in first_choices(document, api.region()) {
-        let call = trial(document, &group, &choice, security_group, tags.clone());
-        let told = format!("{group}: {choice}, with its image, profile {} and tags", call.profile);
-        found.push(Examined::of(LAUNCHING, api.attempt(Trial::Launch(&call)).await.map(|()| told)));
+        let mut profile = String::new();
+        let mut refused = Vec::new();
+        for priced in &choice.types {
+            let here = choice.pools().into_iter().find(|pool| pool.instance_type == priced.instance_type);
+            let Some(pool) = here else { continue };
+            let call = trial(document, &group, &choice, pool, (security_group, tags.clone()));
+            profile.clone_from(&call.data.profile);
+            if let Err(error) = api.attempt(Trial::Launch(&call)).await {
+                refused.push((priced.instance_type.to_string(), error));
+            }
+        }
+        let told = format!("{group}: {choice}, with its image, profile {profile} and tags");
+        found.push(of_types(told, refused, choice.types.len()));
+        if choice.single().is_none() {
+            let tried = by_fleet(api, document, (cluster, &group), &choice, (security_group, tags)).await;
+            found.push(Examined::of(LAUNCHING, tried.map(|()| format!("{group}: by a fleet"))));
+        }
     }
     found
+}
+
+/// What came of trying each type: one that will not do is a matter of choice, as long as another does.
+fn of_types(told: String, mut refused: Vec<(String, ProviderError)>, types: usize) -> Examined {
+    let all = refused.len() == types;
+    let Some((name, error)) = refused.pop() else { return Examined::good(LAUNCHING, told) };
+    if all {
+        return Examined::bad(LAUNCHING, error);
+    }
+    let error = ProviderError { message: format!("{name}: {}", error.message), ..error };
+    Examined { what: LAUNCHING, outcome: Outcome::Doubtful(error) }
+}
+
+/// A launch template, which is made and removed, and a fleet from it, which is not made.
+async fn by_fleet(
+    api: &dyn Ec2Trials,
+    document: &ComputeCluster,
+    (cluster, group): (&ClusterKey, &GroupName),
+    choice: &LaunchChoice,
+    (security_group, tags): (&str, &BTreeMap<String, String>),
+) -> Result<(), ProviderError> {
+    let (template, fleet) = fleet_trial(document, (cluster, group), choice, (security_group, tags.clone()));
+    api.create_template(&template).await?;
+    let tried = api.attempt(Trial::Fleet(&fleet)).await;
+    api.delete_template(&template.name).await?;
+    // What is there is looked for when a cluster is removed.
+    api.templates(&Belonging::Cluster(cluster.uid.clone())).await?;
+    api.fleets(&Belonging::Cluster(cluster.uid.clone())).await?;
+    tried
 }
 
 /// What is done with machines that are there.
@@ -310,12 +363,19 @@ fn processors(document: &ComputeCluster, region: &str) -> BTreeMap<Quota, u32> {
             Some(None) => 0,
             Some(Some(Size::Fixed(count) | Size::Adaptive { max: count, .. })) => count,
         };
-        let offer = offers.iter().find(|offer| offer.name == choice.instance_type);
-        let (Some(offer), Some(quota)) = (offer, Quota::of(&choice.instance_type, choice.market)) else {
-            continue;
-        };
-        let sum = wanted.entry(quota).or_default();
-        *sum = sum.saturating_add(offer.processors.saturating_mul(count));
+        let mut most: BTreeMap<Quota, u32> = BTreeMap::new();
+        for priced in &choice.types {
+            let offer = offers.iter().find(|offer| offer.name == priced.instance_type);
+            let quota = Quota::of(&priced.instance_type, choice.market);
+            if let (Some(offer), Some(quota)) = (offer, quota) {
+                let known = most.entry(quota).or_default();
+                *known = offer.processors.max(*known);
+            }
+        }
+        for (quota, processors) in most {
+            let sum = wanted.entry(quota).or_default();
+            *sum = sum.saturating_add(processors.saturating_mul(count));
+        }
     }
     wanted
 }
@@ -347,21 +407,32 @@ async fn quotas(api: &dyn Ec2Trials, document: &ComputeCluster) -> Vec<Examined>
     found
 }
 
-async fn reach(api: &dyn Ec2Trials, document: &ComputeCluster) -> Examined {
+async fn reach(api: &dyn Ec2Trials, document: &ComputeCluster, environment: &CallerEnvironment) -> Examined {
     let ec2 = document.spec.ec2().cloned().unwrap_or_default();
-    if ec2.addresses == AddressKind::Private {
-        return Examined::doubtful(
-            REACH,
-            "the scheduler has a private address: only who has a route to it reaches it",
-            "run crewcall inside the network, or behind a VPN that leads there",
-        );
+    if let Err(error) = prepare::check_clients(document, api, environment).await {
+        return Examined::bad(REACH, error);
     }
-    match prepare::check_clients(document, api).await {
-        Err(error) => Examined::bad(REACH, error),
-        Ok(()) if ec2.client_cidrs.is_empty() => {
+    let clients = format!("clients at {}", ec2.client_cidrs.join(", "));
+    match ec2.addresses {
+        AddressKind::SessionManager => Examined::doubtful(
+            REACH,
+            format!(
+                "through Session Manager: {} is on the PATH; whether sessions are allowed shows with the first machine",
+                plugin::PLUGIN
+            ),
+            "with `session_manager = true` the module in `terraform/` allows you to start them, and the scheduler to \
+             offer them",
+        ),
+        AddressKind::Private => Examined::doubtful(
+            REACH,
+            format!("{clients}, who have a route to the scheduler's private address"),
+            "run crewcall inside the network, or behind a VPN that leads there; without one write `addresses: \
+             sessionManager`",
+        ),
+        AddressKind::Public if ec2.client_cidrs.is_empty() => {
             let address = api.callers_address().await.map(|address| address.to_string());
             Examined::good(REACH, format!("clients at {}", address.unwrap_or_default()))
         }
-        Ok(()) => Examined::good(REACH, format!("clients at {}", ec2.client_cidrs.join(", "))),
+        AddressKind::Public => Examined::good(REACH, clients),
     }
 }

@@ -7,25 +7,26 @@ use std::{
 };
 
 use super::{
-    Ec2Client, Ec2Provider,
+    Ec2Client, Ec2Forwarding, Ec2Provider,
     provider::{Now, Whose},
 };
 use crate::{
     model::{CallerContext, Ec2Context},
-    provider::{Family, Provider},
+    provider::{Family, Forwarding, Provider},
 };
 
 /// Providers by context, made when they are first asked for.
 pub struct Ec2Providers {
     state: PathBuf,
     now: Now,
+    forwarding: Option<Forwarding>,
     known: Mutex<BTreeMap<Ec2Context, Arc<Ec2Provider>>>,
 }
 
 impl Ec2Providers {
-    /// With the directory of the installation's state.
-    pub fn new(state: PathBuf, now: Now) -> Self {
-        Self { state, now, known: Mutex::default() }
+    /// With the directory of the installation's state, and how forwarders are made.
+    pub fn new(state: PathBuf, now: Now, forwarding: Option<Forwarding>) -> Self {
+        Self { state, now, forwarding, known: Mutex::default() }
     }
 }
 
@@ -34,8 +35,11 @@ impl Family for Ec2Providers {
         let context = context.ec2.clone()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let provider = known.entry(context.clone()).or_insert_with(|| {
+            let forwarding = self.forwarding.clone();
+            let forwarding = forwarding.map(|forwarding| Ec2Forwarding::new(forwarding, &context));
             let client = Arc::new(Ec2Client::new(context));
-            Arc::new(Ec2Provider::new(client, Whose::Below(self.state.clone()), self.now))
+            let whose = Whose::Below(self.state.clone());
+            Arc::new(Ec2Provider::with_forwarding(client, whose, self.now, forwarding))
         });
         Some(provider.clone())
     }

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::observe::{InstanceState, Remembered, Report, SeenInstance};
-use crate::model::{CallerEnvironment, ClusterUid, InstanceId};
+use crate::model::{ClusterUid, InstanceId};
 
 /// How long an instance that has ended is shown, unless its removal was asked for.
 const SHOWN: Duration = Duration::from_mins(15);
@@ -30,12 +30,20 @@ pub struct Memories(Mutex<BTreeMap<ClusterUid, Memory>>);
 /// What is remembered of a cluster.
 #[derive(Default)]
 pub struct Memory {
-    /// The caller's environment, for the values of secret variables.
-    pub environment: Option<CallerEnvironment>,
     /// The id of its security group.
     pub group: Option<String>,
+    /// Whether its scheduler is reached through a session of Systems Manager.
+    pub by_session: bool,
     /// Parameters that are known to be there.
     pub parameters: BTreeSet<String>,
+    /// Launch templates that are known to be there.
+    pub templates: BTreeSet<String>,
+    /// Launch templates that were made, or may have been.
+    pub tried_templates: BTreeSet<String>,
+    /// Fleets whose records were removed; EC2 shows them for a while.
+    pub ended_fleets: BTreeSet<String>,
+    /// In which zone each subnet is.
+    pub zones: BTreeMap<String, String>,
     /// Instances that were asked to be removed.
     pub removed: BTreeSet<InstanceId>,
     /// Whether the cluster is being removed: of what has ended nothing is to be known any more.
@@ -87,11 +95,13 @@ impl Memory {
                 }
             };
             let age = Duration::try_from(now.duration_since(one.launched_at)).unwrap_or_default();
-            let booting = known.remembered.report.step.as_deref() != Some("starting") && age < LISTENED;
+            let booting =
+                known.remembered.report.steps.last().is_none_or(|step| step != "starting") && age < LISTENED;
             if due
                 && !self.clearing
                 && !self.removed.contains(&one.id)
-                && (ended || booting)
+                // One that is pending has no console yet.
+                && (ended || booting && one.state != InstanceState::Pending)
                 && wanted.len() < CONSOLES
             {
                 known.console_at = Some(now);
@@ -104,7 +114,7 @@ impl Memory {
     /// Notes what a machine said.
     pub fn heard(&mut self, instance: &InstanceId, report: Report) {
         if let Some(known) = self.machines.get_mut(instance)
-            && report.step.is_some()
+            && !report.steps.is_empty()
         {
             known.remembered.report = report;
         }

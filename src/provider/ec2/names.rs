@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     model::{ClusterKey, ClusterUid, LaunchId, Money, Role, TemplateHash},
     security::Identity,
-    spec::{ClusterName, GroupName},
+    spec::{ClusterName, GroupName, InstanceType},
 };
 
 /// Keys of tags. Machines read them from their metadata service, which takes neither blanks nor slashes.
@@ -28,19 +28,30 @@ pub mod tag {
     pub const LAUNCH: &str = "crewcall:launch";
     /// Fingerprint of the template.
     pub const TEMPLATE: &str = "crewcall:template";
-    /// What it costs an hour, in millionths of a dollar, by the document's prices.
+    /// What it costs an hour, in millionths of a dollar, by the document's prices; `TYPE=PRICE` for each type that the
+    /// launch could have been of, where these are several.
     pub const HOURLY: &str = "crewcall:hourly";
+    /// Only where clients need more than an address: how they reach the scheduler.
+    pub const REACH: &str = "crewcall:reach";
     /// When the anchor was made, which EC2 itself does not say of a security group; the same form.
     pub const CREATED_AT: &str = "crewcall:created-at";
     /// When it is to be gone whatever happens, as RFC 3339 in UTC, by the second.
     pub const EXPIRES_AT: &str = "crewcall:expires-at";
+    /// The fleet that a machine came by, as EC2 itself says.
+    pub const FLEET: &str = "aws:ec2:fleet-id";
 }
+
+/// The value of [`tag::REACH`] on machines that are reached through AWS Systems Manager.
+pub const SESSION_MANAGER: &str = "session-manager";
 
 /// Where the scheduler listens for Dask's protocol.
 pub const COMM_PORT: u16 = 8786;
 
 /// Where the scheduler serves its dashboard to whoever has a certificate.
 pub const DASHBOARD_PORT: u16 = 8787;
+
+/// Most characters of a tag's value.
+const MOST_OF_A_TAG: usize = 256;
 
 /// The anchor: the cluster's security group. Its name is unique for ever, as the uid is.
 pub fn anchor(cluster: &ClusterUid) -> String {
@@ -88,6 +99,50 @@ pub fn files(secrets: &str, count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("{secrets}.{number}")).collect()
 }
 
+/// Below which the copies of a cluster's record are. No machine's role may read there, so that nothing in it need be
+/// hard to guess.
+pub fn copies(installation: &str, cluster: &ClusterUid) -> String {
+    format!("{}/{cluster}-copy/controller", parameters_of(installation))
+}
+
+/// A piece of a copy, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyPiece {
+    /// Which state of the record it is of.
+    pub generation: u64,
+    /// Which text: pieces of two that were kept for one state do not make one.
+    pub digest: String,
+    /// Which piece, from 1.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl CopyPiece {
+    /// All pieces of a text, in their order.
+    pub fn all(generation: u64, text: &str, of: usize) -> impl Iterator<Item = Self> {
+        let digest = Sha256::digest(text);
+        let digest: String =
+            digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        (1..=of).map(move |number| Self { generation, digest: digest.clone(), number, of })
+    }
+
+    /// The parameter's name.
+    pub fn name(&self, copies: &str) -> String {
+        let Self { generation, digest, number, of } = self;
+        format!("{copies}/{generation}-{digest}.{number}-{of}")
+    }
+
+    /// From a parameter's name.
+    pub fn named(copies: &str, name: &str) -> Option<Self> {
+        let (state, piece) = name.strip_prefix(copies)?.strip_prefix('/')?.split_once('.')?;
+        let (generation, digest) = state.split_once('-')?;
+        let (number, of) = piece.split_once('-')?;
+        let (generation, digest) = (generation.parse().ok()?, digest.to_owned());
+        Some(Self { generation, digest, number: number.parse().ok()?, of: of.parse().ok()? })
+    }
+}
+
 /// The cluster that a parameter of the installation belongs to.
 pub fn cluster_of_parameter(installation: &str, name: &str) -> Option<ClusterUid> {
     let rest = name.strip_prefix(&parameters_of(installation))?.strip_prefix('/')?;
@@ -113,28 +168,68 @@ pub fn tags(
     tags
 }
 
-/// Tags that a machine has beside those, and with it its volume and interface.
+/// Tags that what belongs to a group has beside those.
+pub fn group_tags(
+    cluster: &ClusterName,
+    group: &GroupName,
+    template: &TemplateHash,
+) -> BTreeMap<String, String> {
+    BTreeMap::from(
+        [
+            (tag::NAME, format!("{cluster}-{group}")),
+            (tag::ROLE, role_name(role_of(group)).to_owned()),
+            (tag::GROUP, group.to_string()),
+            (tag::TEMPLATE, template.as_str().to_owned()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value)),
+    )
+}
+
+/// Tags that a machine has beside those of its cluster. `hourly`: as [`hourly_tag`] has it.
 pub fn machine_tags(
     cluster: &ClusterName,
     group: &GroupName,
     launch: &LaunchId,
     template: &TemplateHash,
     expires_at: Option<jiff::Timestamp>,
-    hourly: Option<Money>,
+    hourly: Option<String>,
 ) -> BTreeMap<String, String> {
-    let mut tags = BTreeMap::from(
-        [
-            (tag::NAME, format!("{cluster}-{group}")),
-            (tag::ROLE, role_name(role_of(group)).to_owned()),
-            (tag::GROUP, group.to_string()),
-            (tag::LAUNCH, launch.to_string()),
-            (tag::TEMPLATE, template.as_str().to_owned()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value)),
-    );
-    tags.extend(hourly.map(|hourly| (tag::HOURLY.to_owned(), hourly.0.to_string())));
+    let mut tags = group_tags(cluster, group, template);
+    tags.insert(tag::LAUNCH.to_owned(), launch.to_string());
+    tags.extend(hourly.map(|hourly| (tag::HOURLY.to_owned(), hourly)));
     tags.extend(expires_at.map(|at| (tag::EXPIRES_AT.to_owned(), moment(at))));
     tags
+}
+
+/// What machines of one launch cost, as the tag [`tag::HOURLY`] has it: the price, or those of several types by their
+/// names, as many as there is room for. `None` where there is no price.
+pub fn hourly_tag(prices: &[(&InstanceType, Option<Money>)]) -> Option<String> {
+    if let [(_, price)] = prices {
+        return price.map(|price| price.0.to_string());
+    }
+    let pairs = prices.iter().filter_map(|(name, price)| Some(format!("{name}={}", (*price)?.0)));
+    let mut text = String::new();
+    for pair in pairs {
+        let between = if text.is_empty() { "" } else { " " };
+        if text.len() + between.len() + pair.len() > MOST_OF_A_TAG {
+            break;
+        }
+        text.extend([between, &pair]);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// What a machine of that type costs by the tag [`tag::HOURLY`].
+pub fn hourly_of(tag: &str, instance_type: &str) -> Option<Money> {
+    let of_type = || tag.split(' ').find_map(|pair| pair.strip_prefix(instance_type)?.strip_prefix('='));
+    tag.parse().ok().or_else(|| of_type()?.parse().ok()).map(Money)
+}
+
+/// The launch template of a group's machines. Its name has a digest of what is in it: what it says stays so.
+pub fn launch_template(cluster: &ClusterUid, group: &GroupName, data: &str) -> String {
+    let digest = Sha256::digest(data);
+    let first: [u8; 8] = std::array::from_fn(|index| digest[index]);
+    format!("crewcall-{cluster}-{group}-{:016x}", u64::from_be_bytes(first))
 }
 
 /// A time as the tag has it, cut to the second.
@@ -163,10 +258,36 @@ mod tests {
         let name = name("a");
         assert_eq!(name.len(), "/crewcall/here/".len() + 16 + 1 + 32 + "/worker/workers-abc".len());
         assert!(name.ends_with("/worker/workers-abc"));
-        assert_eq!(cluster_of_parameter("here", &name), Some(cluster));
+        assert_eq!(cluster_of_parameter("here", &name), Some(cluster.clone()));
         assert_eq!(cluster_of_parameter("there", &name), None);
         assert_eq!(cluster_of_parameter("here", "/crewcall/here/other"), None);
+        let copies = copies("here", &cluster);
+        let second = CopyPiece::all(7, "text", 3).nth(1).unwrap();
+        assert_ne!(Some(&second), CopyPiece::all(7, "other", 3).nth(1).as_ref());
+        let piece = second.name(&copies);
+        assert_eq!(CopyPiece::named(&copies, &piece), Some(second));
+        assert_eq!(cluster_of_parameter("here", &piece), Some(cluster));
+        assert!(!piece.contains("/scheduler/") && !piece.contains("/worker/"), "what machines may read");
         assert_eq!(files(&name, 2).last().unwrap(), &format!("{name}.2"));
+    }
+
+    #[test]
+    fn a_tag_has_the_price_of_each_type_that_a_machine_may_be_of() {
+        let types: Vec<InstanceType> =
+            (0..20).map(|n| format!("m7i-flex{n}.metal-24xl").parse().unwrap()).collect();
+        let prices: Vec<_> =
+            types.iter().zip(1..).map(|(name, price)| (name, Some(Money(price * 1_000_000)))).collect();
+        assert_eq!((hourly_tag(&[]), hourly_tag(&[(&types[0], None)])), (None, None));
+        let one = hourly_tag(&prices[..1]).unwrap();
+        assert_eq!((one.as_str(), hourly_of(&one, "whatever.large")), ("1000000", Some(Money(1_000_000))));
+        let two = hourly_tag(&prices[..2]).unwrap();
+        assert_eq!(two, "m7i-flex0.metal-24xl=1000000 m7i-flex1.metal-24xl=2000000");
+        assert_eq!(hourly_of(&two, "m7i-flex1.metal-24xl"), Some(Money(2_000_000)));
+        assert_eq!(hourly_of(&two, "m7i-flex1.metal"), None);
+        let unknown = hourly_tag(&[(&types[0], None), prices[1]]).unwrap();
+        assert_eq!(hourly_of(&unknown, "m7i-flex0.metal-24xl"), None);
+        let all = hourly_tag(&prices).unwrap();
+        assert!(all.len() <= MOST_OF_A_TAG && all.ends_with("000000"), "{all}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use jiff::Timestamp;
 
 use super::{
-    names::{COMM_PORT, tag},
+    names::{self, COMM_PORT, SESSION_MANAGER, tag},
     prices,
 };
 use crate::{
@@ -45,6 +45,19 @@ pub struct SeenInstance {
     pub tags: BTreeMap<String, String>,
 }
 
+impl SeenInstance {
+    /// Whether it is a cluster's scheduler, by its tag.
+    pub fn is_scheduler(&self) -> bool {
+        let group = self.tags.get(tag::GROUP).and_then(|text| text.parse::<crate::spec::GroupName>().ok());
+        group.is_some_and(|group| group.is_scheduler())
+    }
+
+    /// Whether it is reached through AWS Systems Manager, by its tag: its address leads nobody there.
+    pub fn is_reached_by_session(&self) -> bool {
+        self.tags.get(tag::REACH).is_some_and(|reach| reach == SESSION_MANAGER)
+    }
+}
+
 /// The states of an instance, by EC2's own names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstanceState {
@@ -69,15 +82,13 @@ pub struct Remembered {
     pub ended_at: Option<Timestamp>,
     /// What it said on its console.
     pub report: Report,
-    /// When EC2 takes it back, if it has given notice.
-    pub taken_back_at: Option<Timestamp>,
 }
 
 /// What a machine said on its console.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The newest step.
-    pub step: Option<String>,
+    /// What it has done, the newest last.
+    pub steps: Vec<String>,
     /// The exit code of its container.
     pub exit_code: Option<i32>,
     /// Its last lines.
@@ -108,7 +119,7 @@ impl Report {
             lines.iter().filter_map(|line| line.split_once(MARK)).map(|(_, said)| said).collect();
         let code = said.iter().rev().find_map(|line| line.strip_prefix("ended with exit code "));
         Self {
-            step: said.last().map(|line| (*line).to_owned()),
+            steps: said.iter().map(|line| (*line).to_owned()).collect(),
             exit_code: code.and_then(|code| code.parse().ok()),
             last_lines: lines.iter().skip(lines.len().saturating_sub(LAST_LINES)).cloned().collect(),
         }
@@ -116,7 +127,7 @@ impl Report {
 
     /// Why the machine says it failed.
     fn failure(&self) -> Option<&str> {
-        self.step.as_deref()?.strip_prefix("failed: ")
+        self.steps.last()?.strip_prefix("failed: ")
     }
 }
 
@@ -140,7 +151,8 @@ pub fn node(
     };
     let is_scheduler = group.is_scheduler();
     let address = seen.private_address.filter(|_| is_scheduler).map(at);
-    let reach = seen.public_address.or(seen.private_address).filter(|_| is_scheduler).map(at);
+    let reach = seen.public_address.or(seen.private_address).filter(|_| !seen.is_reached_by_session());
+    let reach = reach.filter(|_| is_scheduler).map(at);
     let state = state(seen, remembered);
     let ended = matches!(state, NodeState::Ended(_));
     Some(ObservedNode {
@@ -155,16 +167,17 @@ pub fn node(
         machine: Some(Machine {
             launch,
             hourly: hourly(seen, region),
-            taken_back_at: remembered.taken_back_at,
+            // EC2 tells the machine alone, which hands its data over by itself.
+            taken_back_at: None,
             expires_at: tag(tag::EXPIRES_AT).and_then(|text| text.parse().ok()),
-            progress: remembered.report.step.clone(),
+            steps: remembered.report.steps.clone(),
         }),
     })
 }
 
-/// By the tag that it got when it was launched, else by the table.
-fn hourly(seen: &SeenInstance, region: &str) -> Option<Money> {
-    let tagged = seen.tags.get(tag::HOURLY).and_then(|text| text.parse().ok()).map(Money);
+/// What an instance costs an hour: by the tag that it got when it was launched, else by the table.
+pub fn hourly(seen: &SeenInstance, region: &str) -> Option<Money> {
+    let tagged = seen.tags.get(tag::HOURLY).and_then(|text| names::hourly_of(text, &seen.instance_type));
     tagged.or_else(|| prices::hourly(&seen.instance_type.parse().ok()?, region, &Ec2Spec::default()))
 }
 
@@ -229,6 +242,15 @@ mod tests {
         let machine = node.machine.unwrap();
         assert_eq!(machine.hourly, Some(Money(96_000)));
         assert_eq!(machine.expires_at, Some("2026-11-24T10:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn who_is_reached_through_a_session_has_no_address_for_clients_until_there_is_one() {
+        let mut seen = seen("scheduler", InstanceState::Running);
+        seen.tags.insert(tag::REACH.to_owned(), SESSION_MANAGER.to_owned());
+        let node = node(&cluster(), &seen, &Remembered::default(), "us-east-1").unwrap();
+        assert_eq!(node.address.as_deref(), Some("tls://10.0.0.5:8786"));
+        assert_eq!(node.reach, None);
     }
 
     #[test]

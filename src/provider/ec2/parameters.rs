@@ -9,7 +9,7 @@ use super::{
     names,
 };
 use crate::{
-    model::{ClusterUid, ErrorKind},
+    model::{CallerEnvironment, ClusterUid, ErrorKind},
     provider::{LaunchRequest, ProviderError},
 };
 
@@ -50,7 +50,7 @@ pub async fn ensure(
         memories.with(cluster, |memory| memory.parameters = known);
         return Ok(Placed { secrets, files });
     }
-    let values = secret_values(memories, cluster, secret_environment)?;
+    let values = secret_values(request.environment.as_ref(), secret_environment)?;
     let Contents { secrets: text, files } = contents(&request.document, identity, &values)?;
     let names = names::files(&secrets, files.len());
     let plain = names.iter().zip(files).map(|(name, value)| (name.clone(), value, Secrecy::Plain));
@@ -71,20 +71,19 @@ fn is_file_of(name: &str, secrets: &str) -> bool {
 }
 
 fn secret_values(
-    memories: &Memories,
-    cluster: &ClusterUid,
+    environment: Option<&CallerEnvironment>,
     wanted: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, ProviderError> {
-    let environment = memories.with(cluster, |memory| memory.environment.clone()).unwrap_or_default();
     wanted
         .iter()
         .map(|(name, of_caller)| {
-            let value = environment.0.get(of_caller).ok_or_else(|| {
-                let message =
-                    format!("the value of {of_caller}, which `secretEnv` names, is not at hand any more");
-                ProviderError::new(ErrorKind::Auth, message)
-                    .with_hint("run the same `crewcall create` again, with the variable set")
-            })?;
+            let value =
+                environment.and_then(|environment| environment.0.get(of_caller)).ok_or_else(|| {
+                    let message =
+                        format!("the value of {of_caller}, which `secretEnv` names, is not at hand any more");
+                    ProviderError::new(ErrorKind::Auth, message)
+                        .with_hint("run the same `crewcall create` again, with the variable set")
+                })?;
             Ok((name.clone(), value.clone()))
         })
         .collect()
@@ -96,7 +95,12 @@ pub async fn remove(api: &dyn Ec2Api, installation: &str, cluster: &ClusterUid) 
     let of_cluster =
         |name: &&String| names::cluster_of_parameter(installation, name).as_ref() == Some(cluster);
     let own: Vec<String> = all.iter().filter(of_cluster).cloned().collect();
-    for batch in own.chunks(BATCH) {
+    delete(api, &own).await
+}
+
+/// Removes parameters, however many.
+pub async fn delete(api: &dyn Ec2Api, names: &[String]) -> Result<(), ProviderError> {
+    for batch in names.chunks(BATCH) {
         api.delete_parameters(batch).await?;
     }
     Ok(())

@@ -3,9 +3,10 @@
 use super::{
     api::Ec2Api,
     build::{self, client_blocks},
+    plugin,
 };
 use crate::{
-    model::ErrorKind,
+    model::{CallerEnvironment, ErrorKind},
     provider::{Caller, ProviderError},
     spec::{AddressKind, ComputeCluster, EnvironmentSpec, GroupName},
 };
@@ -54,9 +55,11 @@ fn check_prices(cluster: &ComputeCluster, region: &str) -> Result<(), ProviderEr
         (Some(_), _) => "maxHourlyCost",
         (None, Some(_)) => "maxCost",
     };
-    let unknown = launching.choices.values().flatten().find(|choice| choice.hourly.is_none());
-    unknown.map_or(Ok(()), |choice| {
-        let message = format!("`{limit}` cannot be kept: the price of {} is not known", choice.label);
+    let groups = cluster.spec.groups().map(|(name, _)| name).chain([GroupName::scheduler()]);
+    let choices = groups.flat_map(|group| build::choices(cluster, &group, region));
+    let unknown = choices.flat_map(|choice| choice.types).find(|priced| priced.hourly.is_none());
+    unknown.map_or(Ok(()), |priced| {
+        let message = format!("`{limit}` cannot be kept: the price of {} is not known", priced.instance_type);
         Err(ProviderError::new(ErrorKind::Invalid, message)
             .with_hint("write what it costs an hour in USD: `prices: {m7i.large: 0.1}` in `provider.ec2`"))
     })
@@ -76,13 +79,20 @@ pub fn check_secrets(cluster: &ComputeCluster, caller: &Caller) -> Result<(), Pr
     }
 }
 
-/// Whether it is known who is to reach the scheduler.
-pub async fn check_clients(cluster: &ComputeCluster, api: &dyn Ec2Api) -> Result<(), ProviderError> {
+/// Whether it is known who is to reach the scheduler, or they have what it takes.
+pub async fn check_clients(
+    cluster: &ComputeCluster,
+    api: &dyn Ec2Api,
+    environment: &CallerEnvironment,
+) -> Result<(), ProviderError> {
     let ec2 = cluster.spec.ec2().cloned().unwrap_or_default();
     let named = |message: &str| {
         Err(ProviderError::new(ErrorKind::Invalid, message)
             .with_hint("name it: `clientCidrs: [203.0.113.7/32]` in `provider.ec2`"))
     };
+    if ec2.addresses == AddressKind::SessionManager {
+        return plugin::plugin(environment).map(|_| ());
+    }
     if !ec2.client_cidrs.is_empty() {
         return Ok(());
     }

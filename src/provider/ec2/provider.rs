@@ -8,25 +8,29 @@ use jiff::Timestamp;
 
 use super::{
     anchor,
-    api::{Belonging, Ec2Api},
+    api::{Belonging, Ec2Api, Filled},
     build::{self, Installed},
+    copies,
+    error::unfilled,
+    fleet, leftovers,
     memory::Memories,
     names::{self, tag},
     observe::{self, InstanceState, Report, SeenInstance},
     parameters, prepare,
+    way::{self, Ec2Forwarding},
 };
 use crate::{
     engine::Launch,
     model::{
         AnchorState, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId, Launching, NodeName,
-        Observed,
+        Observed, ObservedNode, Passage,
     },
     provider::{
-        AnchorRequest, Caller, Capabilities, LaunchRequest, Launched, LogRequest, LogStream, Managed,
-        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop, Surrounding, Vitality,
-        installation::installation,
+        AnchorRequest, Caller, Capabilities, FORWARDER, LaunchRequest, Launched, LogRequest, LogStream,
+        Managed, NodeFailure, NodesRequest, Prepared, Provider, ProviderError, RecordCopies, RecordCopy,
+        Removal, Stop, Surrounding, Vitality, WayIn, installation::installation,
     },
-    spec::{ClusterName, ComputeCluster},
+    spec::ComputeCluster,
 };
 
 /// Booting, and pulling an image, may take minutes.
@@ -43,9 +47,6 @@ const LOOK: Duration = Duration::from_secs(4);
 
 /// How often somebody looks without a reason.
 const POLL: Duration = Duration::from_secs(10);
-
-/// What is past the time that its tag says is ended by whoever sees it after so long: clocks differ.
-const OVERDUE: Duration = Duration::from_mins(15);
 
 /// Most instances of one call.
 const BATCH: usize = 1_000;
@@ -64,6 +65,7 @@ struct Shared {
     whose: Whose,
     now: Now,
     memories: Memories,
+    forwarding: Option<Ec2Forwarding>,
 }
 
 /// Whose clusters a provider makes and sweeps.
@@ -76,10 +78,20 @@ pub enum Whose {
 }
 
 impl Ec2Provider {
-    /// With the way to an account and region.
+    /// With the way to an account and region, and none to dashboards.
     pub fn new(api: Arc<dyn Ec2Api>, whose: Whose, now: Now) -> Self {
+        Self::with_forwarding(api, whose, now, None)
+    }
+
+    /// With the way to an account and region, and to the dashboards there.
+    pub fn with_forwarding(
+        api: Arc<dyn Ec2Api>,
+        whose: Whose,
+        now: Now,
+        forwarding: Option<Ec2Forwarding>,
+    ) -> Self {
         let memories = Memories::default();
-        Self { shared: Arc::new(Shared { api, whose, now, memories }) }
+        Self { shared: Arc::new(Shared { api, whose, now, memories, forwarding }) }
     }
 
     fn installation(&self) -> Result<String, ProviderError> {
@@ -154,10 +166,6 @@ fn ignore_gone(outcome: Result<(), ProviderError>) -> Result<(), ProviderError> 
     }
 }
 
-fn is_there(seen: &SeenInstance) -> bool {
-    seen.state != InstanceState::Terminated
-}
-
 /// The instance in a node's name, `<cluster>-<group>-<instance>`.
 fn instance_of(node: &NodeName) -> Option<InstanceId> {
     let (_, digits) = node.as_str().rsplit_once("-i-")?;
@@ -173,6 +181,8 @@ impl Provider for Ec2Provider {
             surrounding: Surrounding::NotNeeded,
             idle_period: IDLE_PERIOD,
             look_interval: LOOK,
+            record_copies: RecordCopies::Kept,
+            way_in: WayIn::ByAddress,
         }
     }
 
@@ -187,7 +197,7 @@ impl Provider for Ec2Provider {
         prepare::check_secrets(cluster, caller)?;
         api.renew(&caller.environment);
         progress(format!("asking EC2 in {}", api.region()));
-        prepare::check_clients(cluster, api).await?;
+        prepare::check_clients(cluster, api, &caller.environment).await?;
         api.groups(&Belonging::Installation(self.installation()?)).await?;
         let cluster_environment = prepare::image(cluster, caller, progress).await?;
         Ok(Prepared { cluster_environment, interpreter: None })
@@ -197,28 +207,33 @@ impl Provider for Ec2Provider {
         self.api().renew(environment);
     }
 
+    fn lend(&self, environment: &CallerEnvironment) {
+        if let Some(forwarding) = &self.shared.forwarding {
+            forwarding.lend(environment);
+        }
+    }
+
     async fn observe(&self, cluster: &ClusterKey) -> Result<Observed, ProviderError> {
         let seen = self.seen(&cluster.uid).await?;
         self.listen(&cluster.uid, &seen).await;
         let now = (self.shared.now)();
-        let nodes: Vec<_> = self.shared.memories.with(&cluster.uid, |memory| {
+        let mut nodes: Vec<_> = self.shared.memories.with(&cluster.uid, |memory| {
             seen.iter()
                 .filter(|one| memory.shows(one, now))
                 .filter_map(|one| observe::node(cluster, one, &memory.of(&one.id), self.shared.api.region()))
                 .collect()
         });
-        let is_present = seen.iter().any(is_there) || self.group(&cluster.uid).await?.is_some();
+        self.link(cluster, &seen, &mut nodes).await;
+        let is_present = seen.iter().any(leftovers::is_there) || self.group(&cluster.uid).await?.is_some();
         let anchor = if is_present { AnchorState::Present } else { AnchorState::Absent };
         Ok(Observed { anchor, nodes })
     }
 
     async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError> {
-        let environment = request.environment.clone();
         let cluster = &request.cluster;
-        self.api().renew(&environment);
+        self.api().renew(&request.environment);
         let group = anchor::ensure(self.api(), request, &self.installation()?, (self.shared.now)()).await?;
         self.shared.memories.with(&cluster.uid, |memory| {
-            memory.environment = Some(environment);
             memory.group = Some(group);
         });
         Ok(())
@@ -261,20 +276,35 @@ impl Provider for Ec2Provider {
             files: placed.files,
             root_device: root_device.as_deref(),
         };
-        let call = build::launch(request, choice, installed)?;
-        let mut instances = match self.api().run_instances(&call).await {
+        let outcome = match choice.single() {
+            Some(pool) => {
+                let call = build::launch(request, choice, pool, installed)?;
+                let made = self.api().run_instances(&call).await;
+                made.map(|instances| Filled { instances, refusals: Vec::new() })
+            }
+            None => fleet::launch(self.api(), &self.shared.memories, request, choice, installed).await,
+        };
+        let mut filled = match outcome {
             // The token speaks for what it made before, whatever its call was made of.
             Err(error) if error.kind == ErrorKind::Conflict => {
                 let made = self.of_launch(request).await?;
                 if made.is_empty() {
                     return Err(error);
                 }
-                made
+                Filled { instances: made, refusals: Vec::new() }
             }
             outcome => outcome?,
         };
-        instances.sort();
-        Ok(Launched { instances, shortfall: None })
+        match (filled.instances.as_slice(), filled.refusals.as_slice()) {
+            // An answer that says nothing.
+            ([], []) => filled.instances = self.of_launch(request).await?,
+            ([], refusals) => return Err(unfilled(refusals)),
+            _ => {}
+        }
+        filled.instances.sort();
+        let is_short = filled.instances.len() < request.count as usize && !filled.refusals.is_empty();
+        let shortfall = is_short.then(|| unfilled(&filled.refusals));
+        Ok(Launched { instances: filled.instances, shortfall })
     }
 
     async fn set_expiry(
@@ -315,6 +345,14 @@ impl Provider for Ec2Provider {
         Ok(())
     }
 
+    async fn keep_copy(&self, cluster: &ClusterKey, copy: &RecordCopy) -> Result<(), ProviderError> {
+        copies::keep(self.api(), &self.installation()?, &cluster.uid, copy).await
+    }
+
+    async fn copy_of(&self, cluster: &ClusterUid) -> Result<Option<RecordCopy>, ProviderError> {
+        copies::newest(self.api(), &self.installation()?, cluster).await
+    }
+
     async fn remove_anchor(&self, cluster: &ClusterKey) -> Result<Removal, ProviderError> {
         let removal = self.clear(&cluster.uid).await?;
         if removal == Removal::Gone {
@@ -327,38 +365,43 @@ impl Provider for Ec2Provider {
         let own = self.installation()?;
         let seen = self.api().instances(&Belonging::Anybody).await?;
         let groups = self.api().groups(&Belonging::Installation(own.clone())).await?;
+        let templates = self.api().templates(&Belonging::Installation(own.clone())).await?;
         let now = (self.shared.now)();
-        let (seen, foreign): (Vec<_>, Vec<_>) = seen.into_iter().partition(|one| is_of(one, &own));
-        let mut found: BTreeMap<ClusterUid, (Option<ClusterName>, u32, Option<Timestamp>)> = BTreeMap::new();
-        let machines = seen.iter().filter(|one| is_there(one));
-        let machines = machines.map(|one| (&one.tags, 1, Some(one.launched_at)));
-        let made = |tags: &BTreeMap<String, String>| tags.get(tag::CREATED_AT)?.parse().ok();
-        let anchors = groups.iter().map(|group| (&group.tags, 0, made(&group.tags)));
-        for (tags, machines, since) in machines.chain(anchors) {
-            let Some(uid) = tags.get(tag::CLUSTER_UID).and_then(|text| text.parse().ok()) else { continue };
-            let (name, count, oldest) = found.entry(uid).or_default();
-            *name = name.take().or_else(|| tags.get(tag::CLUSTER)?.parse().ok());
-            *count += machines;
-            *oldest = (*oldest).into_iter().chain(since).min();
+        let here = leftovers::Here { installation: &own, region: self.api().region(), now };
+        let mut all = here.managed(seen, &groups, &templates);
+        if let Some(forwarding) = &self.shared.forwarding {
+            // That of a cluster whose machines or group are there goes with them.
+            let alone = |held: &Managed| !all.iter().any(|managed| managed.cluster == held.cluster);
+            let held: Vec<Managed> = forwarding.managed(now)?.into_iter().filter(alone).collect();
+            all.extend(held);
         }
-        let own = found
-            .into_iter()
-            .map(|(cluster, (name, count, oldest))| managed(cluster, name, count, oldest, now));
-        Ok(own.chain(expired(&foreign, now)).collect())
+        Ok(all)
     }
 
     async fn sweep(&self, managed: &Managed) -> Result<(), ProviderError> {
+        if managed.id.starts_with(FORWARDER) {
+            return self.end_forwarder(&managed.cluster).await;
+        }
         if managed.vitality != Vitality::Expired {
             return self.clear(&managed.cluster).await.map(|_| ());
         }
         let (seen, now) = (self.seen(&managed.cluster).await?, (self.shared.now)());
         let over: Vec<InstanceId> =
-            seen.iter().filter(|one| is_expired(one, now)).map(|one| one.id.clone()).collect();
+            seen.iter().filter(|one| leftovers::is_expired(one, now)).map(|one| one.id.clone()).collect();
         self.terminate(&over).await
     }
 
     fn watch(&self, _: &ClusterKey) -> BoxStream<'static, ()> {
         stream::unfold((), |()| async { Some((tokio::time::sleep(POLL).await, ())) }).boxed()
+    }
+
+    /// Only who goes through a session hears of it: others connect straight.
+    fn passage(&self, cluster: &ClusterKey) -> Passage {
+        let by_session = self.shared.memories.with(&cluster.uid, |memory| memory.by_session);
+        match &self.shared.forwarding {
+            Some(forwarding) if by_session => forwarding.passage(&cluster.uid),
+            _ => Passage::default(),
+        }
     }
 
     async fn logs(
@@ -391,19 +434,53 @@ impl Ec2Provider {
         Ok(self.api().instances(&of).await?.into_iter().map(|one| one.id).collect())
     }
 
-    /// Removes a cluster: machines until they are gone, parameters, the group last.
+    /// Gives the scheduler that runs its dashboard's link.
+    async fn link(&self, cluster: &ClusterKey, seen: &[SeenInstance], nodes: &mut [ObservedNode]) {
+        let Some(forwarding) = &self.shared.forwarding else { return };
+        // EC2 may show a machine as running for a while that was told to end.
+        if self.shared.memories.with(&cluster.uid, |memory| memory.clearing) {
+            return;
+        }
+        let Some(scheduler) = way::scheduler(seen) else { return };
+        let name = |node: &ObservedNode| instance_of(&node.id.name());
+        let node = nodes.iter_mut().find(|node| name(node).as_ref() == Some(&scheduler.id));
+        let Some(node) = node else { return };
+        let session = scheduler.is_reached_by_session().then_some(&scheduler.id);
+        let address = if session.is_some() { &node.address } else { &node.reach };
+        let Some(address) = address else { return };
+        self.shared.memories.with(&cluster.uid, |memory| memory.by_session = session.is_some());
+        let Some(through) = forwarding.through(cluster, address, session).await else { return };
+        if session.is_some() {
+            node.reach = Some(through.reach);
+        }
+        node.dashboard = Some(through.dashboard);
+    }
+
+    async fn end_forwarder(&self, cluster: &ClusterUid) -> Result<(), ProviderError> {
+        match &self.shared.forwarding {
+            Some(forwarding) => forwarding.end(cluster).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a cluster: the forwarder, machines until they are gone, fleets and templates, parameters,
+    /// the group last.
     async fn clear(&self, cluster: &ClusterUid) -> Result<Removal, ProviderError> {
         self.shared.memories.with(cluster, |memory| memory.clearing = true);
+        // What costs money goes first, whatever becomes of a process here.
+        let forwarder = self.end_forwarder(cluster).await;
         let seen = self.seen(cluster).await?;
         let live: Vec<InstanceId> = seen
             .iter()
-            .filter(|one| is_there(one) && one.state != InstanceState::ShuttingDown)
+            .filter(|one| leftovers::is_there(one) && one.state != InstanceState::ShuttingDown)
             .map(|one| one.id.clone())
             .collect();
         self.terminate(&live).await?;
-        if seen.iter().any(is_there) {
+        forwarder?;
+        if seen.iter().any(leftovers::is_there) {
             return Ok(Removal::Ending);
         }
+        fleet::remove(self.api(), &self.shared.memories, cluster, &seen).await?;
         parameters::remove(self.api(), &self.installation()?, cluster).await?;
         let groups = self.api().groups(&Belonging::Cluster(cluster.clone())).await?;
         for group in &groups {
@@ -417,57 +494,4 @@ impl Ec2Provider {
         // Only a look that shows nothing says that nothing is left.
         Ok(if groups.is_empty() { Removal::Gone } else { Removal::Ending })
     }
-}
-
-/// Whether an installation has made a machine.
-fn is_of(seen: &SeenInstance, installation: &str) -> bool {
-    seen.tags.get(tag::INSTALLATION).is_some_and(|id| id == installation)
-}
-
-/// Whether a machine should have been gone for a while, by its own tag.
-fn is_expired(seen: &SeenInstance, now: Timestamp) -> bool {
-    let ends = matches!(seen.state, InstanceState::ShuttingDown | InstanceState::Terminated);
-    let until = seen.tags.get(tag::EXPIRES_AT).and_then(|text| text.parse::<Timestamp>().ok());
-    let over = until.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
-    !ends && over.is_some_and(|over| over > OVERDUE)
-}
-
-/// Machines of other installations that should be gone, by cluster.
-fn expired(foreign: &[SeenInstance], now: Timestamp) -> Vec<Managed> {
-    let mut found: BTreeMap<ClusterUid, Vec<&SeenInstance>> = BTreeMap::new();
-    for one in foreign.iter().filter(|one| is_expired(one, now)) {
-        if let Some(uid) = one.tags.get(tag::CLUSTER_UID).and_then(|text| text.parse().ok()) {
-            found.entry(uid).or_default().push(one);
-        }
-    }
-    let machines = |(cluster, machines): (ClusterUid, Vec<&SeenInstance>)| {
-        let first = machines.first().copied();
-        let name = first.and_then(|one| one.tags.get(tag::CLUSTER)?.parse().ok());
-        let oldest = machines.iter().map(|one| one.launched_at).min();
-        let count = u32::try_from(machines.len()).unwrap_or(u32::MAX);
-        let own = managed(cluster, name, count, oldest, now);
-        let description =
-            format!("{} of another installation, past its tag {}", own.description, tag::EXPIRES_AT);
-        Managed { description, vitality: Vitality::Expired, ..own }
-    };
-    found.into_iter().map(machines).collect()
-}
-
-fn managed(
-    cluster: ClusterUid,
-    name: Option<ClusterName>,
-    machines: u32,
-    oldest: Option<Timestamp>,
-    now: Timestamp,
-) -> Managed {
-    let description = match machines {
-        0 => "a security group without machines".to_owned(),
-        1 => "1 machine".to_owned(),
-        _ => format!("{machines} machines"),
-    };
-    // What does not say when it was made counts as new.
-    let age =
-        oldest.map_or(Duration::ZERO, |at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
-    let vitality = if machines == 0 { Vitality::Dead } else { Vitality::Alive };
-    Managed { id: names::anchor(&cluster), cluster, name, description, age, vitality }
 }

@@ -14,8 +14,8 @@ use crate::{
     model::{ClusterKey, ErrorKind, InstanceId, Launching, Machine, Money, NodeId, NodeName, Observed, Stop},
     provider::{
         AnchorRequest, Caller, Capabilities, LaunchRequest, Launched, LogRequest, LogStream, Managed,
-        NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Surrounding,
-        Vitality,
+        NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, RecordCopies, Removal,
+        Surrounding, Vitality, WayIn,
     },
     spec::ComputeCluster,
 };
@@ -48,6 +48,8 @@ impl FakeProvider {
                 surrounding,
                 idle_period,
                 look_interval,
+                record_copies: RecordCopies::NotKept,
+                way_in: WayIn::Open,
             },
         }
     }
@@ -103,7 +105,7 @@ impl State {
                 hourly,
                 taken_back_at: None,
                 expires_at: *expires_at,
-                progress: None,
+                steps: Vec::new(),
             });
             place.started.insert(node.id.name());
             place.nodes.insert(node.id.name(), node);
@@ -281,6 +283,7 @@ impl Provider for FakeProvider {
                     description: format!("the anchor of {}", place.name),
                     age: Duration::try_from(now.duration_since(made)).unwrap_or_default(),
                     vitality: Vitality::Alive,
+                    hourly: None,
                 })
             });
             Ok(anchored.collect())

@@ -8,10 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{KubernetesProvider, way::Forwarding};
+use super::KubernetesProvider;
 use crate::{
     model::{CallerContext, KubernetesContext},
-    provider::{Family, Provider},
+    provider::{Family, Forwarding, Provider},
 };
 
 /// Tells the time.

@@ -9,11 +9,14 @@ use std::{
     sync::Arc,
 };
 
-use super::forwarder::{Forwarders, Held};
-use super::way::{self, Forwarding, Way};
+use super::way::{self, Way};
 use crate::{
     model::{CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, KubernetesContext},
-    provider::{ProviderError, os},
+    provider::{
+        Forwarding, ProviderError,
+        forwarder::{Forwarders, Held},
+        os,
+    },
 };
 
 /// Beside what the controller of this machine keeps, which sweeps only its own.
@@ -69,7 +72,7 @@ impl Guest {
         address: &str,
     ) -> Result<Way, ProviderError> {
         // Their environment is the caller's own.
-        self.forwarding.way(cluster, context, &CallerEnvironment::default(), address).await
+        way::forwarded(&self.forwarding, cluster, context, &CallerEnvironment::default(), address).await
     }
 
     /// The way through a forwarder that runs.

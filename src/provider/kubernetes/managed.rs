@@ -62,5 +62,6 @@ fn one(uid: &str, group: &Group, context: &KubernetesContext, now: Timestamp) ->
         id: uid.to_owned(),
         age,
         vitality: if group.counts.contains_key(&Resource::Pods) { Vitality::Alive } else { Vitality::Dead },
+        hourly: None,
     })
 }

@@ -10,7 +10,7 @@ mod custom;
 mod error;
 mod family;
 #[cfg(target_os = "linux")]
-pub mod forwarder;
+pub(in crate::provider) mod forwarder;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(not(target_os = "linux"))]
@@ -36,4 +36,4 @@ pub use guest::{ClientPaths, Guest};
 pub use names::service as service_name;
 pub use outside::balancer_of;
 pub use provider::KubernetesProvider;
-pub use way::{Forwarding, TlsPathsOf, Way};
+pub use way::Way;

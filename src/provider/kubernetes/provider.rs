@@ -22,7 +22,7 @@ use super::{
     prepare,
     sight::Sight,
     watch::Known,
-    way::{FORWARDER, Forwarding, Way, scheme},
+    way::{self, Way, scheme},
 };
 use crate::{
     model::{
@@ -30,9 +30,9 @@ use crate::{
         Observed, Passage, label,
     },
     provider::{
-        AnchorRequest, Caller, Capabilities, Follow, LogRequest, LogStream, Managed, NodeFailure,
-        NodeRequest, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop, Surrounding,
-        installation::installation,
+        AnchorRequest, Caller, Capabilities, FORWARDER, Follow, Forwarding, LogRequest, LogStream, Managed,
+        NodeFailure, NodeRequest, NodesRequest, Prepared, Provider, ProviderError, RecordCopies, Removal,
+        Stop, Surrounding, WayIn, installation::installation,
     },
     spec::{ClusterName, ComputeCluster},
 };
@@ -117,7 +117,7 @@ impl KubernetesProvider {
             _ => return Ok(Way::direct(address, pod.ip.as_deref())),
         };
         let lent = self.shared.connection.lent();
-        let mut way = forwarding.way(cluster, self.context(), &lent, address).await?;
+        let mut way = way::forwarded(forwarding, cluster, self.context(), &lent, address).await?;
         sight.entry.listen(|changed| forwarding.listen(&cluster.uid, changed));
         if let Some(node) = &pod.exposed_on {
             let service = names::service(&cluster.name);
@@ -156,6 +156,8 @@ impl Provider for KubernetesProvider {
             surrounding: Surrounding::NotNeeded,
             idle_period: IDLE_PERIOD,
             look_interval: Duration::ZERO,
+            record_copies: RecordCopies::NotKept,
+            way_in: WayIn::Open,
         }
     }
 
@@ -287,7 +289,7 @@ impl Provider for KubernetesProvider {
             // That of a cluster whose objects are there goes with them.
             let alone = |held: &Managed| !all.iter().any(|managed| managed.cluster == held.cluster);
             let held: Vec<Managed> =
-                forwarding.managed(self.context(), now)?.into_iter().filter(alone).collect();
+                forwarding.managed(&self.context().server, now)?.into_iter().filter(alone).collect();
             all.extend(held);
         }
         Ok(all)

@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -24,7 +22,10 @@ use super::host::{
         RequestLine,
     },
 };
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::{
+    ErrorKind, ProviderError,
+    child::{self, StartError},
+};
 
 /// How long a host may take to answer what it can answer at once.
 pub const ANSWER: Duration = Duration::from_secs(15);
@@ -223,52 +224,13 @@ pub async fn start_host(
     let cannot = |error: &dyn std::fmt::Display| {
         ProviderError::new(ErrorKind::Transient, format!("cannot start {}: {error}", program.display()))
     };
-    let mut child = Command::new(program)
-        .arg("__host")
-        .args(arguments.to_arguments())
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| cannot(&error))?;
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    // Whenever it ends, it must not stay as a zombie.
-    let ended = tokio::spawn(async move { child.wait().await });
-    let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
-        return Err(cannot(&"it has no pipes"));
-    };
-    let exchange = async {
-        let mut line = serde_json::to_vec(start).map_err(io::Error::other)?;
-        line.push(b'\n');
-        // A host that ended before it read says why on the other pipe, or by its exit status.
-        if let Err(error) = stdin.write_all(&line).await
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
-            return Err(error);
-        }
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).await?;
-        io::Result::Ok(line)
-    };
-    let line = timeout(START, exchange)
-        .await
-        .map_err(|_| {
-            ProviderError::unsure(format!(
-                "host {} did not listen within {} s of its start",
-                arguments.id,
-                START.as_secs()
-            ))
-        })?
-        .map_err(|error| cannot(&error))?;
-    if line.is_empty() {
-        let how = match timeout(ANSWER, ended).await {
-            Ok(Ok(Ok(status))) => status.to_string(),
-            _ => "no exit status".to_owned(),
-        };
-        return Err(cannot(&format!("it ended before it listened ({how})")));
-    }
-    match serde_json::from_str(&line) {
+    let mut command = Command::new(program);
+    command.arg("__host").args(arguments.to_arguments()).env_clear();
+    let answer = child::start(&mut command, start, START).await.map_err(|error| match error {
+        StartError::Silent(_) => ProviderError::unsure(format!("host {}: {error}", arguments.id)),
+        error => cannot(&error),
+    })?;
+    match serde_json::from_str(&answer) {
         Ok(HostStarted::Listening(socket)) => Ok(socket),
         Ok(HostStarted::Failed(failure)) => Err(ProviderError::new(failure.kind, failure.message)),
         Err(error) => Err(cannot(&format!("it said something odd: {error}"))),

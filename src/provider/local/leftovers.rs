@@ -47,6 +47,7 @@ pub fn list(finder: &Finder<'_>) -> Result<Vec<Managed>, ProviderError> {
             // The directory changes with each file in it; the lock is made once and never written.
             age: age(&host.paths.lock),
             vitality,
+            hourly: None,
         });
     }
     let known: BTreeSet<&str> = managed.iter().map(|managed| managed.id.as_str()).collect();
@@ -61,6 +62,7 @@ pub fn list(finder: &Finder<'_>) -> Result<Vec<Managed>, ProviderError> {
                 age: age(Path::new(&format!("/proc/{}", stray.first()?.0.pid))),
                 id: host.to_string(),
                 vitality: Vitality::Dead,
+                hourly: None,
             })
         })
         .collect();

@@ -29,7 +29,8 @@ use crate::{
     },
     provider::{
         AnchorRequest, Caller, Capabilities, Directories, ErrorKind, LogRequest, LogStream, Managed,
-        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, Removal, Stop, Surrounding,
+        NodeFailure, NodesRequest, Prepared, Provider, ProviderError, RecordCopies, Removal, Stop,
+        Surrounding, WayIn,
     },
     spec::ComputeCluster,
 };
@@ -179,6 +180,8 @@ impl Provider for LocalProvider {
             surrounding: Surrounding::CallersEnvironment,
             idle_period: self.idle_period,
             look_interval: Duration::ZERO,
+            record_copies: RecordCopies::NotKept,
+            way_in: WayIn::Open,
         }
     }
 

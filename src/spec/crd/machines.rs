@@ -11,16 +11,33 @@ pub(super) fn settings() -> Vec<Rule> {
         )
         .at(".zones"),
         Rule::new(
-            "!has(self.addresses) || self.addresses != 'private' || (has(self.subnets) && self.subnets.size() > 0)",
+            "!has(self.addresses) || self.addresses == 'public' || (has(self.subnets) && self.subnets.size() > 0)",
             "default subnets give machines no way out but a public address; name `subnets` that have a NAT gateway \
              or endpoints of AWS, or write `addresses: public`",
         )
         .at(".addresses"),
         Rule::new(
+            "!has(self.addresses) || self.addresses != 'sessionManager' || !has(self.clientCidrs) \
+             || self.clientCidrs.size() == 0",
+            "no port is open to clients that come through Session Manager; remove `clientCidrs`, or write \
+             `addresses: private`",
+        )
+        .at(".clientCidrs"),
+        Rule::new(
             "!has(self.region) || !has(self.zones) || self.zones.all(zone, zone.startsWith(self.region))",
             "a zone is not in the region; name zones of the cluster's region",
         )
         .at(".zones"),
+        Rule::new(
+            "!has(self.zones) || self.zones.all(name, self.zones.exists_one(other, other == name))",
+            "a zone is named twice; remove one of the two",
+        )
+        .at(".zones"),
+        Rule::new(
+            "!has(self.subnets) || self.subnets.all(name, self.subnets.exists_one(other, other == name))",
+            "a subnet is named twice; remove one of the two",
+        )
+        .at(".subnets"),
         Rule::new(
             "!has(self.clientCidrs) || self.clientCidrs.all(block, block == 'anywhere' \
              || (isCIDR(block) && cidr(block) == cidr(block).masked() && cidr(block).prefixLength() > 0))",

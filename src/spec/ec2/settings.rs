@@ -34,7 +34,7 @@ pub struct Ec2Spec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub addresses: AddressKind,
     /// Blocks of addresses from which clients reach the scheduler's one open port; `anywhere` for all there are.
-    /// Default: the caller's own address.
+    /// Default: the caller's own address. Not with `addresses: sessionManager`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "parts::client_cidrs")]
     pub client_cidrs: Vec<String>,
@@ -82,8 +82,10 @@ pub enum AddressKind {
     /// Machines have a public address, by which clients reach the scheduler.
     #[default]
     Public,
-    /// Machines have none: clients need a route, or a port forwarding of AWS Systems Manager.
+    /// Machines have none: clients need a route to them.
     Private,
+    /// Machines have none: clients come through a port forwarding of AWS Systems Manager, and no port is open.
+    SessionManager,
 }
 
 /// IAM instance profiles: one that reads the scheduler's secrets, one that reads a worker's.

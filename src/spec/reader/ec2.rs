@@ -16,7 +16,11 @@ const TYPE_HELP: &str = "write it as EC2 has it, such as `m7i.large`";
 impl Reader {
     pub(super) fn ec2(&mut self, field: &Field<'_>) -> Option<Ec2Spec> {
         let fields = self.fields(field, &shapes::EC2)?;
-        let addresses = [("public", AddressKind::Public), ("private", AddressKind::Private)];
+        let addresses = [
+            ("public", AddressKind::Public),
+            ("private", AddressKind::Private),
+            ("sessionManager", AddressKind::SessionManager),
+        ];
         let credentials =
             [("none", TaskCredentials::None), ("instanceProfile", TaskCredentials::InstanceProfile)];
         Some(Ec2Spec {

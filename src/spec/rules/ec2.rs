@@ -1,5 +1,7 @@
 //! What only EC2 has: that it stands with that provider, and that AWS would take it.
 
+use std::collections::BTreeSet;
+
 use super::{Problem, addresses, machines, names::at_most};
 use crate::spec::{
     ANYWHERE, AddressKind, ComputeCluster, Ec2Spec, FieldPath, GroupName, MachineTemplate, limits, text::code,
@@ -11,6 +13,14 @@ pub(super) fn check(cluster: &ComputeCluster, found: &mut Vec<Problem>) {
     if let Some(ec2) = spec.ec2() {
         place(&base, ec2, found);
         clients(&base.key("clientCidrs"), &ec2.client_cidrs, found);
+        if ec2.addresses == AddressKind::SessionManager && !ec2.client_cidrs.is_empty() {
+            found.push(
+                Problem::error("no port is open to clients that come through Session Manager")
+                    .at_key(&base.key("clientCidrs"), "clients here")
+                    .at(&base.key("addresses"), "the way here")
+                    .help("remove `clientCidrs`, or write `addresses: private`"),
+            );
+        }
         names(&base, ec2, found);
         money(&base, ec2, found);
         machines::check(&base.key("machines"), &ec2.machines, found);
@@ -67,10 +77,10 @@ fn place(base: &FieldPath, ec2: &Ec2Spec, found: &mut Vec<Problem>) {
                 .help("keep one of the two"),
         );
     }
-    if ec2.addresses == AddressKind::Private && ec2.subnets.is_empty() {
+    if ec2.addresses != AddressKind::Public && ec2.subnets.is_empty() {
         found.push(
             Problem::error("default subnets give machines no way out but a public address")
-                .at(&base.key("addresses"), "private here")
+                .at(&base.key("addresses"), "none here")
                 .rests_on(&subnets)
                 .help("name `subnets` that have a NAT gateway or endpoints of AWS, or write `addresses: public`"),
         );
@@ -101,6 +111,19 @@ fn place(base: &FieldPath, ec2: &Ec2Spec, found: &mut Vec<Problem>) {
                     .at(&subnets.index(index), "")
                     .help("write it as EC2 shows it, such as `subnet-0a1b2c3d4e5f60718`"),
             );
+        }
+    }
+    each_once(&zones, "zone", &ec2.zones, found);
+    each_once(&subnets, "subnet", &ec2.subnets, found);
+}
+
+/// The order is that in which they are tried: whoever names one twice meant another.
+fn each_once(path: &FieldPath, what: &str, names: &[String], found: &mut Vec<Problem>) {
+    let mut known = BTreeSet::new();
+    for (index, name) in names.iter().enumerate().take(limits::SUBNETS) {
+        if !known.insert(name) {
+            let message = format!("the {what} {} is named twice", code(name));
+            found.push(Problem::error(message).at(&path.index(index), "").help("remove one of the two"));
         }
     }
 }

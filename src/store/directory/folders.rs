@@ -116,7 +116,11 @@ impl Folders {
         Ok(Strangers { found, gone })
     }
 
-    pub(super) fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {
+    pub(super) fn create(
+        &self,
+        record: &ClusterRecord,
+        secrets: &[(SecretName, String)],
+    ) -> Result<(), StoreError> {
         let folder = self.folder(record.name());
         let path = folder.join(RECORD);
         let text = record::encode(&path, record)?;
@@ -126,7 +130,7 @@ impl Folders {
         }
         self.discard_ownerless(record.name(), &folder)?;
         let staging = self.clusters.join(format!("{STAGING}{}", record.wanted.uid));
-        Self::stage(&staging, &folder, &text)
+        Self::stage(&staging, &folder, &text, secrets)
             .and_then(|()| {
                 fs::rename(&staging, &folder).map_err(|error| not_placed(record.name(), &folder, error))
             })
@@ -219,11 +223,21 @@ impl Folders {
     }
 
     /// Makes, aside, what is to become `folder`; errors name the latter.
-    fn stage(staging: &Path, folder: &Path, text: &[u8]) -> Result<(), StoreError> {
+    fn stage(
+        staging: &Path,
+        folder: &Path,
+        text: &[u8],
+        secrets: &[(SecretName, String)],
+    ) -> Result<(), StoreError> {
         files::remove_directory(staging).map_err(io_error("remove", staging))?;
         files::new_directory(staging).map_err(io_error("create", folder))?;
         for part in [SECRETS, LOGS] {
             files::new_directory(&staging.join(part)).map_err(io_error("create", folder.join(part)))?;
+        }
+        for (name, content) in secrets {
+            let file = Path::new(SECRETS).join(secret_file(*name));
+            files::write_whole(&staging.join(&file), content.as_bytes())
+                .map_err(io_error("write", folder.join(&file)))?;
         }
         // This syncs the folder, and with it the entries of its parts.
         files::write_whole(&staging.join(RECORD), text).map_err(io_error("write", folder.join(RECORD)))

@@ -87,7 +87,17 @@ impl Store for DirectoryStore {
 
     async fn create(&self, record: &ClusterRecord) -> Result<(), StoreError> {
         let record = record.clone();
-        self.blocking(move |folders| folders.create(&record)).await
+        self.blocking(move |folders| folders.create(&record, &[])).await
+    }
+
+    async fn create_with_secrets(
+        &self,
+        record: &ClusterRecord,
+        secrets: &[(SecretName, &str)],
+    ) -> Result<(), StoreError> {
+        let record = record.clone();
+        let secrets: Vec<_> = secrets.iter().map(|(name, text)| (*name, (*text).to_owned())).collect();
+        self.blocking(move |folders| folders.create(&record, &secrets)).await
     }
 
     async fn replace(&self, record: &ClusterRecord) -> Result<(), StoreError> {

@@ -79,7 +79,7 @@ impl KubernetesStore {
             .into_iter()
             .filter_map(|name| Some((name, String::from_utf8(data.remove(key(name))?.0).ok()?)))
             .collect();
-        if !secrets.contains_key(&SecretName::AuthorityKey) {
+        if !secrets.contains_key(&SecretName::ControllerKey) {
             return Ok(None);
         }
         self.let_clients_in(place, &secrets).await?;

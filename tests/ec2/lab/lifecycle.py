@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import images, machine_image, settings
+from . import images, machine_image, plugin, settings
 
 START_BOUND = 30.0
 """Seconds that the double has to answer."""
@@ -55,6 +55,7 @@ def prepare() -> None:
         _checked(["apt-get", "install", "-q", "-y", "--no-install-recommends", *sorted(missing)])
     machine_image.build()
     images.build()
+    plugin.build()
     program()
 
 
@@ -80,6 +81,7 @@ def up() -> None:
         image = machine_image.build()
         if not images.there():
             images.build()
+        plugin.build()
         settings.STATE.mkdir(parents=True)
         environment = os.environ | {"AWS_EC2_METADATA_DISABLED": "true"}
         with open(settings.STATE / "log", "ab") as log:
@@ -141,6 +143,7 @@ def environment() -> dict[str, str]:
     return {
         "CREWCALL_TEST_EC2": settings.URL,
         "CREWCALL_TEST_EC2_STATE": str(settings.STATE),
+        "CREWCALL_TEST_EC2_TOOLS": str(plugin.directory()),
         "CREWCALL_TEST_EC2_REGISTRY": f"{settings.GATEWAY}:{settings.REGISTRY_PORT}",
         "AWS_ENDPOINT_URL": settings.URL,
         "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",

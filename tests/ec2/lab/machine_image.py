@@ -105,6 +105,9 @@ events_logger = "file"
 driver = "overlay"
 runroot = "/run/containers/storage"
 graphroot = "/var/lib/containers/storage"
+[storage.options]
+# Images that a machine has from its boot on, if somebody has made a store of them for all.
+additionalimagestores = ["/usr/lib/crewcall/pulled"]
 """,
     "etc/containers/policy.json": '{"default": [{"type": "insecureAcceptAnything"}]}\n',
     # Every image comes from the registry beside the double.
@@ -227,6 +230,7 @@ def _configure(root: Path) -> None:
         file.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    (root / "usr/lib/crewcall/pulled").mkdir(parents=True, exist_ok=True)
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
     docker = root / "usr/local/bin/docker"
     docker.write_text(_DOCKER)

@@ -52,11 +52,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let network = lab.as_ref().map(|lab| lab.network.clone());
     let keeper = lab.map(Keeper::new);
     let hosts = if keeper.is_some() { Hosts::Real } else { Hosts::Imagined };
-    let settings = Settings { hosts, ..Settings::default() };
+    let listener = TcpListener::bind(arguments.listen).await?;
+    let channels = format!("ws://{}", listener.local_addr()?);
+    let settings = Settings { hosts, channels, ..Settings::default() };
     let now = present();
     let cloud = Cloud::new(settings, arguments.seed, now);
     let double = Double::new(cloud, now, keeper.clone().map(|keeper| keeper as Arc<dyn HostKeeper>));
-    let listener = TcpListener::bind(arguments.listen).await?;
     println!("http://{}", listener.local_addr()?);
     let mut tasks = vec![tokio::spawn(Arc::clone(&double).serve(listener))];
     if let Some(network) = &network {

@@ -2,20 +2,27 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{self, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Response, StatusCode, body::Incoming, service::service_fn};
+use hyper::{
+    Method, Response, StatusCode,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
     error::ApiError,
+    session::{self, Gateway, path_of_session},
     state::{Cloud, Control, Effect},
     wire,
 };
@@ -34,6 +41,9 @@ pub trait HostKeeper: Send + Sync + 'static {
     /// Ends an instance's host as a failing machine would: at once.
     fn kill(&self, double: &Arc<Double>, instance: &str);
 
+    /// Connects, inside an instance, to one of its ports.
+    fn connect(&self, instance: &str, port: u16) -> io::Result<net::TcpStream>;
+
     /// Has the next boots come to nothing.
     fn break_boots(&self, times: u32);
 }
@@ -43,6 +53,7 @@ pub struct Double {
     cloud: Mutex<Cloud>,
     clock: Mutex<Clock>,
     keeper: Option<Arc<dyn HostKeeper>>,
+    gateway: Gateway,
 }
 
 /// Where time comes from: it starts at a moment and goes on with the machine's monotonic clock.
@@ -65,7 +76,25 @@ impl Double {
     pub fn new(cloud: Cloud, began: Timestamp, keeper: Option<Arc<dyn HostKeeper>>) -> Arc<Self> {
         let clock =
             Clock { began: (began, Instant::now()), ahead: SignedDuration::ZERO, skew: SignedDuration::ZERO };
-        Arc::new(Self { cloud: Mutex::new(cloud), clock: Mutex::new(clock), keeper })
+        Arc::new(Self {
+            cloud: Mutex::new(cloud),
+            clock: Mutex::new(clock),
+            keeper,
+            gateway: Gateway::default(),
+        })
+    }
+
+    /// The channels of sessions.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Connects, inside an instance, to one of its ports. Imagined instances have this machine's.
+    pub fn connect(&self, instance: &str, port: u16) -> io::Result<net::TcpStream> {
+        match &self.keeper {
+            Some(keeper) => keeper.connect(instance, port),
+            None => net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)),
+        }
     }
 
     /// The service's time.
@@ -123,7 +152,10 @@ impl Double {
     async fn connection(self: Arc<Self>, stream: TokioIo<tokio::net::TcpStream>, peer: SocketAddr) {
         let service = service_fn(move |request| Arc::clone(&self).respond(request, peer));
         // A lost reply ends a connection with an error, and so do clients that go away.
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
+        let _ = hyper::server::conn::http1::Builder::new()
+            .serve_connection(stream, service)
+            .with_upgrades()
+            .await;
     }
 
     async fn respond(
@@ -131,6 +163,9 @@ impl Double {
         request: hyper::Request<Incoming>,
         peer: SocketAddr,
     ) -> io::Result<Response<Full<Bytes>>> {
+        if let Some(session) = path_of_session(request.uri().path()).map(str::to_owned) {
+            return Ok(self.open_channel(session, request));
+        }
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         if head.uri.path() == "/_echo" {
@@ -159,6 +194,30 @@ impl Double {
             // An answer that never comes: hyper closes the connection when its service fails.
             wire::Reply::Closed => Err(io::Error::other("the reply is lost, as was planned")),
         }
+    }
+
+    fn open_channel(
+        self: Arc<Self>,
+        session: String,
+        request: hyper::Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
+            return response(400, "text/plain", "channels are opened by web sockets\n".into());
+        };
+        let accepted = HeaderValue::from_str(&derive_accept_key(key.as_bytes()));
+        tokio::spawn(async move {
+            if let Ok(connection) = hyper::upgrade::on(request).await {
+                session::serve(self, session, connection).await;
+            }
+        });
+        let mut response = response(101, "text/plain", String::new());
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Ok(accepted) = accepted {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accepted);
+        }
+        response
     }
 
     fn listen_to_console(self: &Arc<Self>, keeper: &dyn HostKeeper, body: &[u8]) {
@@ -202,6 +261,7 @@ impl Double {
         match verb {
             "advance" => locked(&self.clock).ahead += seconds()?,
             "skew" => locked(&self.clock).skew = seconds()?,
+            "cut-channels" => self.gateway.cut(),
             "forget-calls" => self.with(|cloud, _| cloud.forget_calls()),
             "broken-boots" => {
                 let times = given.get("times").and_then(serde_json::Value::as_u64);
@@ -234,8 +294,6 @@ impl Double {
 fn response(status: u16, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -5,7 +5,7 @@
 use ec2_double::{
     metadata::{Metadata, Question},
     protocol::{Fields, Parameters},
-    state::{Caller, Cloud, Control, Instance, Service, Settings, State},
+    state::{Caller, Cloud, Control, Instance, Service, Settings, State, Subnet},
     wire::{self, Reply, Request},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -46,6 +46,33 @@ fn control(cloud: &mut Cloud, json: serde_json::Value) {
 
 fn live(cloud: &Cloud) -> usize {
     cloud.instances().filter(|instance| instance.lives()).count()
+}
+
+#[test]
+fn a_fleet_takes_one_subnet_of_each_zone_and_no_least_number_without_a_single_pool() {
+    let mut cloud = cloud();
+    let data = [("LaunchTemplateName", "t"), ("LaunchTemplateData.ImageId", "ami-0c0ffee00000ec586")];
+    call(&mut cloud, "CreateLaunchTemplate", &data, 0).unwrap();
+    let first = cloud.settings.subnets[0].clone();
+    cloud.settings.subnets.push(Subnet { id: "subnet-0a".into(), ..first.clone() });
+    let fleet = |more: &[(&'static str, &'static str)]| {
+        let mut pairs = vec![
+            ("Type", "instant"),
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName", "t"),
+            ("LaunchTemplateConfigs.1.Overrides.1.InstanceType", "m5.large"),
+            ("LaunchTemplateConfigs.1.Overrides.2.InstanceType", "m5.xlarge"),
+            ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
+        ];
+        pairs.extend(more);
+        pairs
+    };
+    let least = call(&mut cloud, "CreateFleet", &fleet(&[("SpotOptions.MinTargetCapacity", "1")]), 0);
+    assert_eq!(least.unwrap_err(), "InvalidParameterCombination");
+    let mut both = fleet(&[("LaunchTemplateConfigs.1.Overrides.2.SubnetId", "subnet-0a")]);
+    both.push(("LaunchTemplateConfigs.1.Overrides.1.SubnetId", &first.id));
+    assert_eq!(call(&mut cloud, "CreateFleet", &both, 0).unwrap_err(), "InvalidParameterValue");
+    let made = call(&mut cloud, "CreateFleet", &fleet(&[]), 0).unwrap();
+    assert_eq!(made.count("fleetInstanceSet"), 1);
 }
 
 #[test]

@@ -114,7 +114,9 @@ def test_an_instant_fleet_takes_what_there_is(url: str, ec2: Any) -> None:
         "ClientToken": "fleet",
         "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": specification, "Overrides": overrides}],
         "TargetCapacitySpecification": {"TotalTargetCapacity": 3, "DefaultTargetCapacityType": "spot"},
-        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}],
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": [{"Key": "a", "Value": "b"}]} for kind in ("instance", "fleet")
+        ],
     }
     fleet = ec2.create_fleet(**request)
     assert {found["InstanceType"]: len(found["InstanceIds"]) for found in fleet["Instances"]} == {
@@ -124,6 +126,9 @@ def test_an_instant_fleet_takes_what_there_is(url: str, ec2: Any) -> None:
     assert ec2.create_fleet(**request)["FleetId"] == fleet["FleetId"]
     assert len(states(ec2, Filters=[{"Name": "tag:a", "Values": ["b"]}])) == 3
     assert ec2.describe_fleets(FleetIds=[fleet["FleetId"]])["Fleets"][0]["FleetState"] == "active"
+    about = {"resource-type": "fleet", "key": "a", "value": "b"}
+    filters = [{"Name": name, "Values": [value]} for name, value in about.items()]
+    assert [tag["ResourceId"] for tag in ec2.describe_tags(Filters=filters)["Tags"]] == [fleet["FleetId"]]
     gone = ec2.delete_fleets(FleetIds=[fleet["FleetId"]], TerminateInstances=True)
     assert gone["SuccessfulFleetDeletions"][0]["CurrentFleetState"] == "deleted_terminating"
     assert set(states(ec2).values()) == {"shutting-down"}

@@ -115,7 +115,11 @@ def story(url: str) -> dict[str, Any]:
         Type="instant",
         LaunchTemplateConfigs=[{"LaunchTemplateSpecification": specification}],
         TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"},
+        TagSpecifications=[{"ResourceType": "fleet", "Tags": tags}],
     )
+    about = {"resource-type": "fleet", "key": "crewcall.dev/cluster", "value": "demo"}
+    filters = [{"Name": name, "Values": [value]} for name, value in about.items()]
+    r.call(ec2, "describe_tags", Filters=filters)
     r.call(ec2, "delete_fleets", FleetIds=[fleet["FleetId"]], TerminateInstances=True)
     r.call(ec2, "delete_launch_template", LaunchTemplateId=template_id)
     r.call(ec2, "delete_launch_template", "again", LaunchTemplateId=template_id)

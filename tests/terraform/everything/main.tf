@@ -15,6 +15,7 @@ module "crewcall" {
   image_parameters   = ["/aws/service/ecs/*", "/images/*"]
   volume_kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/0d5f7a8f-6d0e-4b0e-9d4e-8b0c5a521c11"
   create_spot_role   = true
+  session_manager    = true
   tags               = { team = "a" }
 
   controller = {
@@ -36,6 +37,10 @@ output "provider_ec2" {
 
 output "policy_arn" {
   value = module.crewcall.policy_arn
+}
+
+output "session_policy_arn" {
+  value = module.crewcall.session_policy_arn
 }
 
 output "controller" {

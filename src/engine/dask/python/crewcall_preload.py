@@ -9,6 +9,10 @@ nothing has to be computed again. Exit code 76: something was lost or cut off, b
 (the last worker, an actor), the scheduler did not answer, or the grace ended. A task that never releases the
 interpreter lock can be ended by SIGKILL only.
 
+Worker and nanny: with ``CREWCALL_AWAIT`` set to the scheduler's address, nothing else begins until something
+listens there: for workers that are started side by side with it. Dask's own tries come at ever longer pauses,
+and within its death timeout only.
+
 Scheduler: the operation ``crewcall_status(since=None, wait=0, ranking=False)`` answers in plain msgpack
 types:
 
@@ -39,6 +43,10 @@ Scheduler: with ``CREWCALL_DASHBOARD_TLS=HOST:PORT`` the dashboard, or without b
 also served there, to clients and controllers that show a certificate of the scheduler's authority. The plain
 HTTP server is then closed unless it listens on loopback alone. ``CREWCALL_NANNIES=own`` says that workers
 with a Nanny of their own will come.
+
+Scheduler: where the dashboard is served over TLS, the operation ``crewcall_tunnel()`` answers "OK" and makes
+its connection a way to that port, and to no other, for whoever reaches no port but the scheduler's. From then
+on each message is a piece of bytes of at most 64 KiB; an empty one ends its direction.
 """
 
 from __future__ import annotations
@@ -51,6 +59,7 @@ import itertools
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -94,6 +103,15 @@ NO_RECIPIENT_WAIT = 3.0
 WAIT_LIMIT = 60.0
 """Longest long poll in seconds."""
 
+AWAIT_LIMIT = 900.0
+"""Longest wait for a scheduler in seconds: it may have an image to pull."""
+
+AWAIT_PAUSE = 0.1
+"""Seconds between two looks whether the scheduler listens."""
+
+AWAIT_CONNECT = 3.0
+"""Seconds in which a host that is there answers."""
+
 PATIENCE = 15.0
 """Seconds without an arrival until results of a retiring worker are asked for anew; doubled each time."""
 
@@ -117,6 +135,15 @@ ROLE_SUFFIX = ".crewcall.internal"
 
 VISITORS = ("client", "controller")
 """Roles that may look at the dashboard."""
+
+TUNNEL_PIECE = 64 << 10
+"""Most bytes in one message of a tunnel."""
+
+TUNNEL_CONNECT = 10.0
+"""Seconds in which the dashboard must accept a tunnel's connection."""
+
+TUNNEL_FAREWELL = 5.0
+"""Seconds in which whoever made a tunnel must leave it once the dashboard has ended its side."""
 
 CONTROLLER_CLIENT = "crewcall-controller"
 """Prefix of client ids that are no user's."""
@@ -959,6 +986,7 @@ def serve_dashboard(scheduler: Any, place: str) -> DashboardServer:
     server.port = get_tcp_server_addresses(server)[0][1]
     # Dask stops its services with the scheduler.
     scheduler.services["crewcall-dashboard"] = server
+    scheduler.handlers["crewcall_tunnel"] = Tunnels(server).carry
     logger.info("dashboard over TLS at port %d", server.port)
     return server
 
@@ -1013,3 +1041,108 @@ class DashboardServer(HTTPServer):
         with contextlib.suppress(Exception):
             await asyncio.wait_for(stream.write((head + text).encode()), HANDSHAKE)
         stream.close()
+
+
+class Tunnels:
+    """Ways through the scheduler's own port to its dashboard, which asks for the certificate itself."""
+
+    def __init__(self, server: DashboardServer) -> None:
+        host = get_tcp_server_addresses(server)[0][0]
+        everywhere = ipaddress.ip_address(host.partition("%")[0]).is_unspecified
+        loopback = "::1" if ":" in host else "127.0.0.1"
+        self.place = (loopback if everywhere else host, server.port)
+
+    async def carry(self, comm: Any, **_unknown: Any) -> Status:
+        """Answer ``crewcall_tunnel``: carry bytes between `comm` and the dashboard until either has gone.
+
+        Raises:
+            OSError: The dashboard does not take the connection.
+        """
+        connecting = asyncio.open_connection(*self.place, limit=TUNNEL_PIECE)
+        try:
+            reader, writer = await asyncio.wait_for(connecting, TUNNEL_CONNECT)
+        except asyncio.TimeoutError:
+            raise OSError(f"the dashboard took no connection within {TUNNEL_CONNECT:.0f} s") from None
+        pumps: list[asyncio.Future[None]] = []
+        try:
+            await comm.write("OK")
+            pumps = [
+                asyncio.ensure_future(_to_dashboard(comm, writer)),
+                asyncio.ensure_future(_from_dashboard(reader, comm)),
+            ]
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            if not pumps[0].done() and pumps[1].exception() is None:
+                # What was told last is on its way; aborting now could overtake it.
+                await asyncio.wait(pumps[:1], timeout=TUNNEL_FAREWELL)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            writer.transport.abort()
+            # Dask would go on to read requests from a connection that is open.
+            comm.abort()
+            for outcome in await asyncio.gather(*pumps, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    logger.debug("a tunnel to the dashboard ended: %s", outcome)
+        return Status.dont_reply
+
+
+async def _to_dashboard(comm: Any, writer: asyncio.StreamWriter) -> None:
+    """Pass on what comes from `comm` until that is closed, which is told by an exception."""
+    while True:
+        piece = await comm.read()
+        if not isinstance(piece, bytes) or len(piece) > TUNNEL_PIECE:
+            raise ValueError("what came through a tunnel was no piece of bytes")
+        if piece:
+            writer.write(piece)
+            await writer.drain()
+        elif writer.can_write_eof():
+            # Read on: only so does it show when the other side goes.
+            writer.write_eof()
+
+
+async def _from_dashboard(reader: asyncio.StreamReader, comm: Any) -> None:
+    """Pass on what comes from the dashboard, its end included."""
+    while True:
+        try:
+            piece = await reader.read(TUNNEL_PIECE)
+        except ConnectionError:
+            # What is carried is TLS, which tells a cut from an end by itself.
+            piece = b""
+        await comm.write(piece)
+        # Dask itself writes without waiting for the other side to read.
+        await comm.stream.write(b"")
+        if not piece:
+            return
+
+
+# --- A worker that is started before its scheduler ----------------------------------------------------------
+
+
+def await_scheduler(address: str, limit: float = AWAIT_LIMIT) -> None:
+    """Return once something listens at `address`; end the process after `limit` seconds, or at SIGTERM.
+
+    Args:
+        address: Such as ``tls://10.0.0.5:8786``.
+        limit: Seconds.
+    """
+    logger.info("waiting for the scheduler at %s", address)
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    end = time.monotonic() + limit
+    # The first process of a container would not heed the signal.
+    before = signal.signal(signal.SIGTERM, lambda *_: leave(0))
+    try:
+        while True:
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=AWAIT_CONNECT).close()
+                return
+            except OSError as error:
+                if time.monotonic() >= end:
+                    logger.error("nothing listens at %s after %g s: %s", address, limit, error)
+                    leave(1)
+            time.sleep(AWAIT_PAUSE)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if os.environ.get("CREWCALL_AWAIT"):
+    await_scheduler(os.environ["CREWCALL_AWAIT"])

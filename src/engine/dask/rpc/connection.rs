@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Awaited, CodecError, DaskAddress, RpcError, Transport, codec};
+use super::{Awaited, CodecError, DaskAddress, RpcError, Transport, Tunnel, codec, tunnel};
 
 /// Largest message accepted, in bytes: about four times the identity of 10,000 workers.
 pub const MESSAGE_LIMIT: u64 = 32 << 20;
@@ -64,7 +64,8 @@ pub struct Target {
     pub bounds: Bounds,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// What carries messages.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -160,6 +161,20 @@ impl Connection {
         }
     }
 
+    /// Has the peer, a scheduler with our preload that serves its dashboard over TLS, carry this connection on to it.
+    pub async fn into_tunnel(mut self) -> Result<Tunnel, RpcError> {
+        let within = self.bounds.call;
+        self.call(tunnel::OPERATION, Vec::new(), within).await?;
+        Ok(Tunnel { stream: self.stream, peer: self.peer })
+    }
+
+    /// Waits for the end of a connection on which nothing is asked, and returns how it came.
+    pub async fn ended(mut self) -> RpcError {
+        let unasked = || CodecError::Malformed("nothing was asked".to_owned());
+        let end = codec::read(&mut self.stream, HELLO_LIMIT).await.err().unwrap_or_else(unasked);
+        RpcError::from_codec(end, &self.peer, Awaited::End)
+    }
+
     /// Says farewell, so that the peer's log stays clean; never fails.
     pub async fn close(mut self) {
         if self.state == State::Ready {
@@ -204,7 +219,8 @@ async fn bounded<T>(
     outcome.unwrap_or_else(|_| Err(RpcError::Timeout { peer: peer.clone(), awaited, after }))
 }
 
-async fn dial(peer: &DaskAddress, within: Duration) -> Result<TcpStream, RpcError> {
+/// A TCP connection whose other end is noticed to be dead within 30 s, made within that time.
+pub async fn dial(peer: &DaskAddress, within: Duration) -> Result<TcpStream, RpcError> {
     bounded(peer, Awaited::TcpConnection, within, async {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::ConnectionRefused => RpcError::Refused { peer: peer.clone() },

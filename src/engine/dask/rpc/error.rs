@@ -17,6 +17,10 @@ pub enum Awaited {
     DaskHandshake,
     /// The reply to this operation.
     Reply(String),
+    /// What the dashboard sends through a tunnel.
+    Dashboard,
+    /// Nothing but the end of the connection.
+    End,
 }
 
 impl fmt::Display for Awaited {
@@ -26,6 +30,8 @@ impl fmt::Display for Awaited {
             Self::TlsHandshake => f.write_str("the TLS handshake; the TCP connection stands"),
             Self::DaskHandshake => f.write_str("the Dask handshake; the connection stands and ours is sent"),
             Self::Reply(op) => write!(f, "the reply to {op}; the connection stands"),
+            Self::Dashboard => f.write_str("the dashboard's bytes"),
+            Self::End => f.write_str("nothing but its end"),
         }
     }
 }

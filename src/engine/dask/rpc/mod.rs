@@ -14,10 +14,11 @@ mod scheduler;
 mod server;
 mod status;
 mod stock;
+mod tunnel;
 
 pub use address::{AddressError, DaskAddress, Transport};
 pub use codec::{CodecError, MAX_DEPTH, MAX_FRAMES, MAX_VALUES};
-pub use connection::{Bounds, Connection, Credentials, MESSAGE_LIMIT, Target};
+pub use connection::{Bounds, Connection, Credentials, MESSAGE_LIMIT, Target, dial};
 pub use error::{Awaited, RpcError};
 pub use nanny::{NannyAnswer, NannyWish};
 pub use scheduler::{
@@ -25,3 +26,4 @@ pub use scheduler::{
 };
 pub use server::serve_nanny;
 pub use status::{MAX_WAIT, Ranking, STATUS_PROTOCOL, StatusQuestion};
+pub use tunnel::{Tunnel, TunnelEnd};

@@ -4,15 +4,18 @@ use std::{fmt, time::Duration};
 
 use crate::{
     model::{Choice, Launching, Money},
-    provider::ec2::prices::{self, Requirements, Speed},
+    provider::ec2::{
+        names,
+        prices::{self, Requirements, Speed},
+    },
     spec::{ComputeCluster, Cpu, Ec2Spec, GroupName, InstanceType, Memory, Purchase},
 };
 
 /// Most machines of one launch; EC2 takes more in one call only for whom it allows.
 const LARGEST: u32 = 1_000;
 
-/// Most choices of a group: each that has no room costs a call.
-const MOST: usize = 32;
+/// Most pools of one launch: AWS' quota of launch specifications in a fleet.
+const POOLS: usize = 50;
 
 /// What a scheduler needs where the document does not say, in MiB.
 const SCHEDULER_MEMORY: u64 = 2_048;
@@ -23,17 +26,33 @@ const THREAD_MEMORY: u64 = 2_048;
 /// For a document that wants no second try: longer than certificates are valid.
 const NEVER: Duration = Duration::from_hours(366 * 24);
 
-/// One thing that a launch can ask for.
+/// One thing that a launch can ask for: machines of one market, from whichever of its pools has room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaunchChoice {
-    /// Of which type.
-    pub instance_type: InstanceType,
-    /// How it is bought.
+    /// How they are bought.
     pub market: Market,
-    /// Where.
-    pub place: Place,
+    /// Of which types, the first one first.
+    pub types: Vec<PricedType>,
+    /// Where, the first one first.
+    pub places: Vec<Place>,
+}
+
+/// An instance type, and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PricedType {
+    /// The type.
+    pub instance_type: InstanceType,
     /// What it costs an hour at most; `None`: nobody knows.
     pub hourly: Option<Money>,
+}
+
+/// Machines of one type in one place: what EC2 has room for, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Of which type.
+    pub instance_type: InstanceType,
+    /// Where.
+    pub place: Place,
 }
 
 /// How a machine is bought.
@@ -56,53 +75,105 @@ pub enum Place {
     Subnet(String),
 }
 
+impl LaunchChoice {
+    /// Its pools: each type in each place, in the order of the document.
+    pub fn pools(&self) -> Vec<Pool> {
+        let each = self.types.iter().flat_map(|priced| {
+            let instance_type = &priced.instance_type;
+            let pool = |place: &Place| Pool { instance_type: instance_type.clone(), place: place.clone() };
+            self.places.iter().map(pool)
+        });
+        each.take(POOLS).collect()
+    }
+
+    /// The pool of a choice that is one call of `RunInstances`; `None`: it is a fleet.
+    pub fn single(&self) -> Option<Pool> {
+        match (self.market, self.pools().as_slice()) {
+            (Market::OnDemand, [pool]) => Some(pool.clone()),
+            _ => None,
+        }
+    }
+
+    /// What a machine costs an hour at most: as the dearest of the types does. `None`: nobody knows of one of them.
+    pub fn hourly(&self) -> Option<Money> {
+        self.types.iter().map(|priced| priced.hourly).try_fold(Money(0), |most, price| Some(most.max(price?)))
+    }
+
+    /// What machines of each type cost, as their tag has it; `None` where nobody knows of any.
+    pub fn hourly_tag(&self) -> Option<String> {
+        let prices: Vec<_> = self.types.iter().map(|priced| (&priced.instance_type, priced.hourly)).collect();
+        names::hourly_tag(&prices)
+    }
+}
+
+/// For people: `m7i.large or 4 others, spot, in 3 zones`.
 impl fmt::Display for LaunchChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.instance_type.as_str())?;
+        match self.types.as_slice() {
+            [] => f.write_str("nothing")?,
+            [one] => write!(f, "{}", one.instance_type)?,
+            [one, other] => write!(f, "{} or {}", one.instance_type, other.instance_type)?,
+            [first, others @ ..] => write!(f, "{} or {} others", first.instance_type, others.len())?,
+        }
         if self.market == Market::Spot {
             f.write_str(", spot")?;
         }
-        match &self.place {
-            Place::Anywhere => Ok(()),
-            Place::Zone(name) | Place::Subnet(name) => write!(f, ", in {name}"),
+        match self.places.as_slice() {
+            [] | [Place::Anywhere] => Ok(()),
+            [Place::Zone(name) | Place::Subnet(name)] => write!(f, ", in {name}"),
+            [Place::Subnet(_), ..] => write!(f, ", in {} subnets", self.places.len()),
+            _ => write!(f, ", in {} zones", self.places.len()),
         }
     }
 }
 
-/// A group's choices, or the scheduler's: each type in each place, spare capacity first where it is wanted. None
-/// where no type that Crewcall knows has what is required.
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.instance_type)?;
+        match &self.place {
+            Place::Anywhere => Ok(()),
+            Place::Zone(name) | Place::Subnet(name) => write!(f, " in {name}"),
+        }
+    }
+}
+
+/// A group's choices, or the scheduler's: one for each market, spare capacity first where it is wanted. None where no
+/// type that Crewcall knows has what is required.
 pub fn choices(document: &ComputeCluster, group: &GroupName, region: &str) -> Vec<LaunchChoice> {
     let Some(ec2) = document.spec.ec2() else { return Vec::new() };
     let template = document.spec.machine_template(group);
-    let types = if template.instance_types.is_empty() {
+    let names = if template.instance_types.is_empty() {
         prices::fitting(&required(document, group)).into_iter().map(|offer| offer.name).collect()
     } else {
         template.instance_types.clone()
     };
+    let priced = |instance_type: InstanceType| PricedType {
+        hourly: prices::hourly(&instance_type, region, ec2),
+        instance_type,
+    };
+    let types: Vec<PricedType> = names.into_iter().map(priced).collect();
+    if types.is_empty() {
+        return Vec::new();
+    }
     let markets: &[Market] = match template.purchase.unwrap_or_default() {
         Purchase::OnDemand => &[Market::OnDemand],
         Purchase::Spot => &[Market::Spot],
         Purchase::SpotWithFallback => &[Market::Spot, Market::OnDemand],
     };
-    let (types, places) = (&types, &places(ec2));
-    let each = MOST / markets.len();
-    markets
-        .iter()
-        .flat_map(|market| {
-            let pairs = types.iter().flat_map(|name| places.iter().map(move |place| (name, place)));
-            pairs.take(each).map(|(name, place)| LaunchChoice {
-                instance_type: name.clone(),
-                market: *market,
-                place: place.clone(),
-                hourly: prices::hourly(name, region, ec2),
-            })
-        })
-        .collect()
+    let choice =
+        |market: &Market| LaunchChoice { market: *market, types: types.clone(), places: places(ec2) };
+    markets.iter().map(choice).collect()
 }
 
 fn places(ec2: &Ec2Spec) -> Vec<Place> {
     let subnets = ec2.subnets.iter().cloned().map(Place::Subnet);
-    let named: Vec<Place> = subnets.chain(ec2.zones.iter().cloned().map(Place::Zone)).collect();
+    let mut named: Vec<Place> = Vec::new();
+    for place in subnets.chain(ec2.zones.iter().cloned().map(Place::Zone)) {
+        // A fleet takes each only once.
+        if !named.contains(&place) {
+            named.push(place);
+        }
+    }
     if named.is_empty() { vec![Place::Anywhere] } else { named }
 }
 
@@ -135,7 +206,7 @@ pub fn launching(document: &ComputeCluster, region: &str) -> Launching {
     let groups = document.spec.groups().map(|(name, _)| name);
     let named = |group: GroupName| {
         let choices = choices(document, &group, region);
-        let choices = choices.iter().map(|one| Choice { label: one.to_string(), hourly: one.hourly });
+        let choices = choices.iter().map(|one| Choice { label: one.to_string(), hourly: one.hourly() });
         (group, choices.collect())
     };
     Launching {

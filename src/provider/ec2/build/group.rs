@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::{
     provider::ec2::names::COMM_PORT,
-    spec::{ANYWHERE, Ec2Spec},
+    spec::{ANYWHERE, AddressKind, Ec2Spec},
 };
 
 /// A block of addresses that may reach the scheduler, in the form of a security group's rule.
@@ -33,7 +33,7 @@ impl ClientBlock {
 }
 
 /// Who may reach the scheduler: whom the document names, else the caller by its own address. Sorted, each once; empty
-/// where the document names nobody and the caller's address is not known.
+/// where the document names nobody and the caller's address is not known, or clients come through Session Manager.
 pub fn client_blocks(ec2: &Ec2Spec, caller: Option<IpAddr>) -> Vec<ClientBlock> {
     let mut blocks: Vec<ClientBlock> = ec2
         .client_cidrs
@@ -43,7 +43,7 @@ pub fn client_blocks(ec2: &Ec2Spec, caller: Option<IpAddr>) -> Vec<ClientBlock> 
             texts.into_iter().map(ClientBlock::of)
         })
         .collect();
-    if blocks.is_empty() {
+    if blocks.is_empty() && ec2.addresses != AddressKind::SessionManager {
         blocks.extend(caller.map(|address| match address {
             IpAddr::V4(address) => ClientBlock::V4(format!("{address}/32")),
             IpAddr::V6(address) => ClientBlock::V6(format!("{address}/128")),

@@ -1,11 +1,11 @@
-//! One launch as one call.
+//! One launch as one call, and what machines of a launch have in common.
 
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    BuildError, LaunchChoice, Place,
+    BuildError, LaunchChoice, Market, Place, Pool,
     user_data::{Sources, user_data},
 };
 use crate::{
@@ -44,13 +44,24 @@ pub struct InstancesCall {
     pub token: String,
     /// Most machines.
     pub count: u32,
+    /// How they are bought.
+    pub market: Market,
+    /// Of which type, and where.
+    pub pool: Pool,
+    /// What else they are.
+    pub data: LaunchData,
+    /// Tags of machines, and of their volumes and interfaces.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What machines are, whatever their type, their place and their number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchData {
     /// The machine image, or the parameter that holds its id.
     pub image: String,
-    /// What to ask for.
-    pub choice: LaunchChoice,
     /// The cluster's security group.
     pub group: String,
-    /// Whether machines get a public address; `None`: as the subnet has it.
+    /// Whether machines get a public address, and an interface that says so; `None`: as their subnet has it.
     pub public_address: Option<bool>,
     /// A placement group.
     pub placement_group: Option<String>,
@@ -62,8 +73,6 @@ pub struct InstancesCall {
     pub user_data: String,
     /// The root volume; `None`: as the image has it.
     pub disk: Option<Disk>,
-    /// Tags of machines, and of their volumes and interfaces.
-    pub tags: BTreeMap<String, String>,
 }
 
 /// A root volume; encrypted, and gone with its machine.
@@ -81,21 +90,50 @@ pub struct Disk {
     pub throughput: Option<u32>,
 }
 
-/// The call of a launch. It follows from its arguments alone, byte by byte.
+/// The call of a launch from one pool. It follows from its arguments alone, byte by byte.
 pub fn launch(
     request: &LaunchRequest,
     choice: &LaunchChoice,
+    pool: Pool,
     installed: Installed<'_>,
 ) -> Result<InstancesCall, BuildError> {
-    let spec = &request.document.spec;
-    let ec2 = spec.ec2().cloned().unwrap_or_default();
-    let template = spec.machine_template(&request.group);
+    Ok(InstancesCall {
+        token: request.token.clone(),
+        count: request.count,
+        market: choice.market,
+        pool,
+        data: launch_data(request, choice, installed)?,
+        tags: instance_tags(request, choice, installed),
+    })
+}
+
+/// What the machines of a launch are.
+pub(super) fn launch_data(
+    request: &LaunchRequest,
+    choice: &LaunchChoice,
+    installed: Installed<'_>,
+) -> Result<LaunchData, BuildError> {
+    let template = request.document.spec.machine_template(&request.group);
     let sources = Sources {
         region: installed.region,
         ssm: installed.ssm,
         secrets: installed.secrets,
         files: installed.files,
     };
+    Ok(LaunchData {
+        user_data: STANDARD.encode(user_data(request, choice.market, sources)?),
+        disk: disk(&template, installed.root_device),
+        ..bare(&request.document, &request.group, choice, installed.group)
+    })
+}
+
+/// Tags of machines.
+pub(super) fn instance_tags(
+    request: &LaunchRequest,
+    choice: &LaunchChoice,
+    installed: Installed<'_>,
+) -> BTreeMap<String, String> {
+    let ec2 = request.document.spec.ec2().cloned().unwrap_or_default();
     let mut tags = names::tags(&request.cluster, installed.installation, &ec2.tags);
     tags.extend(names::machine_tags(
         &request.cluster.name,
@@ -103,15 +141,12 @@ pub fn launch(
         &request.launch,
         &request.template,
         request.expires_at,
-        choice.hourly,
+        choice.hourly_tag(),
     ));
-    Ok(InstancesCall {
-        token: request.token.clone(),
-        count: request.count,
-        user_data: STANDARD.encode(user_data(request, choice.market, sources)?),
-        disk: disk(&template, installed.root_device),
-        ..trial(&request.document, &request.group, choice, installed.group, tags)
-    })
+    if ec2.addresses == AddressKind::SessionManager {
+        tags.insert(names::tag::REACH.to_owned(), names::SESSION_MANAGER.to_owned());
+    }
+    tags
 }
 
 /// The call of a launch of one machine that is only tried: without what the machine would be told.
@@ -119,19 +154,33 @@ pub fn trial(
     document: &ComputeCluster,
     group: &GroupName,
     choice: &LaunchChoice,
-    security_group: &str,
-    tags: BTreeMap<String, String>,
+    pool: Pool,
+    (security_group, tags): (&str, BTreeMap<String, String>),
 ) -> InstancesCall {
+    InstancesCall {
+        token: String::new(),
+        count: 1,
+        market: choice.market,
+        pool,
+        data: bare(document, group, choice, security_group),
+        tags,
+    }
+}
+
+/// What machines are, without what they are told.
+pub(super) fn bare(
+    document: &ComputeCluster,
+    group: &GroupName,
+    choice: &LaunchChoice,
+    security_group: &str,
+) -> LaunchData {
     let ec2 = document.spec.ec2().cloned().unwrap_or_default();
     let template = document.spec.machine_template(group);
     let InstanceProfiles { scheduler, workers } = ec2.instance_profiles.unwrap_or_default();
     // Default subnets give out public addresses; others as the call says.
-    let in_subnet = matches!(choice.place, Place::Subnet(_));
-    InstancesCall {
-        token: String::new(),
-        count: 1,
+    let in_subnet = matches!(choice.places.first(), Some(Place::Subnet(_)));
+    LaunchData {
         image: image(&template),
-        choice: choice.clone(),
         group: security_group.to_owned(),
         public_address: in_subnet.then_some(ec2.addresses == AddressKind::Public),
         placement_group: template.placement_group.clone(),
@@ -139,7 +188,6 @@ pub fn trial(
         key_name: ec2.key_name,
         user_data: String::new(),
         disk: disk(&template, None),
-        tags,
     }
 }
 

@@ -1,22 +1,20 @@
 //! Snapshots of calls and user data, and what they must never hold.
 
-use std::{collections::BTreeMap, io::Read as _, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Read as _, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use jiff::Timestamp;
 use regex::Regex;
 use serde_json::Value;
 
 use super::*;
 use crate::{
-    engine::{
-        Engine as _,
-        dask::{DaskEngine, python},
+    engine::dask::python,
+    model::{LaunchId, Money},
+    provider::{
+        LaunchRequest,
+        ec2::testing::{self, document, identity},
     },
-    model::{ClusterKey, ClusterUid, InstanceId, LaunchId, Money, NodeId, TemplateHash},
-    provider::LaunchRequest,
-    security::{CertificateRole, ClusterAuthority, Identity},
-    spec::{ComputeCluster, GroupName, load},
+    spec::{ComputeCluster, GroupName},
 };
 
 const DOCUMENT: &str = r#"
@@ -50,71 +48,77 @@ const INSTALLED: Installed<'static> = Installed {
     root_device: None,
 };
 
-fn document(text: &str) -> Arc<ComputeCluster> {
-    Arc::new(load("test", text).unwrap().cluster)
-}
-
-fn identity() -> Identity {
-    let uid = ClusterUid::from_random(7);
-    let now: Timestamp = "2026-11-23T09:00:00Z".parse().unwrap();
-    let authority = ClusterAuthority::new(&uid, Duration::from_hours(24), now).unwrap();
-    authority.issue(CertificateRole::Worker, &[]).unwrap()
-}
-
 fn request(document: &Arc<ComputeCluster>, group: &GroupName) -> LaunchRequest {
-    let cluster = ClusterKey { uid: ClusterUid::from_random(7), name: "demo".parse().unwrap() };
-    let id = NodeId::launched(cluster.name.clone(), group.clone(), InstanceId::placeholder());
-    let engine = DaskEngine::default();
-    let program = if group.is_scheduler() {
-        engine.scheduler_launch(document, &id)
-    } else {
-        engine.worker_launch(document, &id, group, "tls://10.0.0.5:8786")
-    };
-    let launch = LaunchId::from_random(0xaa);
-    LaunchRequest {
-        token: launch.token(&cluster.uid),
-        cluster,
-        document: document.clone(),
-        launch,
-        group: group.clone(),
-        count: 3,
-        choice: 0,
-        template: TemplateHash::new("abc"),
-        expires_at: Some("2026-11-24T10:00:00Z".parse().unwrap()),
-        program: Arc::new(program),
-        identity: Some(Arc::new(identity())),
-    }
+    testing::request(document, group, LaunchId::from_random(0xaa), identity())
 }
 
-fn made(document: &Arc<ComputeCluster>, group: &GroupName) -> InstancesCall {
+/// The first choice, as a fleet.
+fn made(document: &Arc<ComputeCluster>, group: &GroupName) -> (TemplateCall, FleetCall) {
     let choice = choices(document, group, "eu-central-1").remove(0);
-    launch(&request(document, group), &choice, INSTALLED).unwrap()
+    fleet(&request(document, group), &choice, INSTALLED).unwrap()
 }
 
-fn script(call: &InstancesCall) -> String {
-    let bytes = STANDARD.decode(&call.user_data).unwrap();
+/// The first choice, which is one type in one place.
+fn single(document: &Arc<ComputeCluster>, group: &GroupName) -> InstancesCall {
+    let choice = choices(document, group, "eu-central-1").remove(0);
+    launch(&request(document, group), &choice, choice.single().unwrap(), INSTALLED).unwrap()
+}
+
+fn script(data: &LaunchData) -> String {
+    let bytes = STANDARD.decode(&data.user_data).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
     text
 }
 
-/// The call without its user data, which is shown as its parts.
-fn shown(call: &InstancesCall) -> String {
-    let script = script(call);
+/// What the machine's agent reads.
+fn node(data: &LaunchData) -> String {
+    let script = script(data);
     let node = script.lines().find(|line| line.starts_with("{\"")).unwrap();
     let node: Value = serde_json::from_str(node).unwrap();
-    let call = InstancesCall { user_data: String::new(), ..call.clone() };
-    format!("{call:#?}\n\nnode.json:\n{node:#}\n")
+    format!("node.json:\n{node:#}\n")
+}
+
+fn without_user_data(data: &LaunchData) -> LaunchData {
+    LaunchData { user_data: String::new(), ..data.clone() }
+}
+
+/// The calls without their user data, which is shown as its parts; nor the digest of it.
+fn shown((template, fleet): &(TemplateCall, FleetCall)) -> String {
+    let (name, digest) = template.name.rsplit_once('-').unwrap();
+    assert_eq!(digest.len(), 16);
+    let shown = TemplateCall {
+        name: format!("{name}-..."),
+        data: without_user_data(&template.data),
+        tags: template.tags.clone(),
+    };
+    let fleet = FleetCall { template: shown.name.clone(), ..fleet.clone() };
+    format!("{shown:#?}\n\n{fleet:#?}\n\n{}", node(&template.data))
 }
 
 #[test]
-fn a_launch_of_workers_is_one_call() {
+fn a_launch_of_workers_of_several_types_is_a_template_and_one_fleet() {
     insta::assert_snapshot!("workers", shown(&made(&document(DOCUMENT), &GroupName::workers())));
 }
 
 #[test]
-fn a_launch_of_the_scheduler_is_one_call() {
-    insta::assert_snapshot!("scheduler", shown(&made(&document(DOCUMENT), &GroupName::scheduler())));
+fn a_launch_of_one_type_on_demand_is_one_call() {
+    let one = DOCUMENT.replace("region: eu-central-1", "machines: {instanceTypes: [m7i.large]}");
+    let call = single(&document(&one), &GroupName::scheduler());
+    let shown = InstancesCall { data: without_user_data(&call.data), ..call.clone() };
+    insta::assert_snapshot!("scheduler", format!("{shown:#?}\n\n{}", node(&call.data)));
+}
+
+#[test]
+fn a_template_that_says_something_else_has_another_name() {
+    let name = |text: &str, group: &GroupName| made(&document(text), group).0.name;
+    let workers = GroupName::workers();
+    assert_eq!(name(DOCUMENT, &workers), name(DOCUMENT, &workers));
+    let other = name(&DOCUMENT.replace("100GiB", "101GiB"), &workers);
+    assert_ne!(name(DOCUMENT, &workers), other);
+    let dearer = DOCUMENT.replace("tags:", "prices: {m6a.large: 0.5}\n      tags:");
+    assert_eq!(name(DOCUMENT, &workers), name(&dearer, &workers), "prices are not in it");
+    assert!(other.starts_with("crewcall-0000000000000007-workers-"), "{other}");
 }
 
 #[test]
@@ -122,18 +126,18 @@ fn what_machines_are_started_with_has_no_secret_and_half_the_room_to_spare() {
     let document = document(DOCUMENT);
     let secret = Regex::new("BEGIN|PRIVATE KEY|AKIA|ASIA").unwrap();
     for group in [GroupName::workers(), GroupName::scheduler(), "gpu".parse().unwrap()] {
-        let call = made(&document, &group);
-        let bytes = STANDARD.decode(&call.user_data).unwrap();
+        let data = made(&document, &group).0.data;
+        let bytes = STANDARD.decode(&data.user_data).unwrap();
         assert!(bytes.len() < 8 << 10, "{group}: {} bytes", bytes.len());
-        let text = script(&call);
+        let text = script(&data);
         assert!(!secret.is_match(&text), "{group}");
-        assert_eq!(text, script(&made(&document, &group)), "the same request is the same script");
+        assert_eq!(text, script(&made(&document, &group).0.data), "the same request is the same script");
     }
 }
 
 #[test]
 fn the_script_writes_its_files_whole() {
-    let text = script(&made(&document(DOCUMENT), &GroupName::workers()));
+    let text = script(&made(&document(DOCUMENT), &GroupName::workers()).0.data);
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().to_str().unwrap();
     let text = text
@@ -186,7 +190,7 @@ fn what_does_not_fit_says_how_long_it_is() {
     );
     let document = document(&DOCUMENT.replace("  env: {MY_SETTING: \"it's $HOME\"}", &long));
     let choice = choices(&document, &GroupName::workers(), "eu-central-1").remove(0);
-    let error = launch(&request(&document, &GroupName::workers()), &choice, INSTALLED).unwrap_err();
+    let error = fleet(&request(&document, &GroupName::workers()), &choice, INSTALLED).unwrap_err();
     assert!(matches!(error, BuildError::UserData(length) if length > MAX_USER_DATA), "{error}");
 }
 
@@ -195,31 +199,43 @@ fn spare_capacity_of_every_type_comes_before_the_full_price() {
     let document = document(DOCUMENT);
     let all = choices(&document, &GroupName::workers(), "eu-central-1");
     let markets: Vec<Market> = all.iter().map(|choice| choice.market).collect();
-    let half = markets.len() / 2;
-    assert!(half >= 2 && markets[..half].iter().all(|market| *market == Market::Spot));
-    assert!(markets[half..].iter().all(|market| *market == Market::OnDemand));
-    assert!(all.iter().all(|choice| choice.hourly.is_some_and(|price| price > Money(0))));
+    assert_eq!(markets, [Market::Spot, Market::OnDemand]);
+    assert!(all.iter().all(|choice| choice.types.len() == 5 && choice.single().is_none()));
+    let dearest = all[0].types.iter().filter_map(|priced| priced.hourly).max();
+    assert!(all[0].hourly() == dearest && dearest > Some(Money(0)));
     let launching = launching(&document, "eu-central-1");
     assert_eq!(
         launching.choices.keys().map(GroupName::as_str).collect::<Vec<_>>(),
         ["gpu", "scheduler", "workers"]
     );
-    assert!(launching.choices[&GroupName::workers()][0].label.ends_with(", spot"));
+    let labels: Vec<_> =
+        launching.choices[&GroupName::workers()].iter().map(|choice| choice.label.as_str()).collect();
+    assert_eq!(labels, ["m6a.large or 4 others, spot", "m6a.large or 4 others"]);
+}
+
+#[test]
+fn a_price_that_nobody_knows_is_that_of_the_whole_choice() {
+    let text = DOCUMENT.replace("disk:", "instanceTypes: [m7i.large, x9z.large], disk:");
+    let choice = choices(&document(&text), &GroupName::workers(), "eu-central-1").remove(0);
+    assert_eq!((choice.hourly(), choice.to_string().as_str()), (None, "m7i.large or x9z.large, spot"));
+    assert_eq!(choice.hourly_tag().unwrap(), "m7i.large=120758");
 }
 
 #[test]
 fn zones_and_subnets_are_tried_in_their_order() {
-    let text = DOCUMENT
-        .replace("region: eu-central-1", "region: eu-central-1\n      zones: [eu-central-1b, eu-central-1a]");
-    let all = choices(&document(&text), &GroupName::scheduler(), "eu-central-1");
-    assert_eq!(all[0].place, Place::Zone("eu-central-1b".to_owned()));
-    assert_eq!(all[1].place, Place::Zone("eu-central-1a".to_owned()));
-    assert_eq!(all[0].instance_type, all[1].instance_type);
-    let text = DOCUMENT
-        .replace("region: eu-central-1", "addresses: private\n      subnets: [subnet-0a1b2c3d4e5f60718]");
-    let call = made(&document(&text), &GroupName::scheduler());
+    let zones = "region: eu-central-1\n      zones: [eu-central-1b, eu-central-1a]";
+    let text = DOCUMENT.replace("region: eu-central-1", zones);
+    let choice = choices(&document(&text), &GroupName::scheduler(), "eu-central-1").remove(0);
+    assert!(choice.to_string().ends_with(", in 2 zones"), "{choice}");
+    let pools = choice.pools();
+    assert_eq!(pools[0].place, Place::Zone("eu-central-1b".to_owned()));
+    assert_eq!(pools[1].place, Place::Zone("eu-central-1a".to_owned()));
+    assert_eq!(pools[0].instance_type, pools[1].instance_type);
+    let place = "machines: {instanceTypes: [m7i.large]}\n      addresses: private\n      \
+                 subnets: [subnet-0a1b2c3d4e5f60718]";
+    let call = single(&document(&DOCUMENT.replace("region: eu-central-1", place)), &GroupName::scheduler());
     assert_eq!(
-        (call.choice.place, call.public_address),
+        (call.pool.place, call.data.public_address),
         (Place::Subnet("subnet-0a1b2c3d4e5f60718".to_owned()), Some(false))
     );
 }

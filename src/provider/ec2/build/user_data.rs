@@ -30,9 +30,6 @@ const UNIT: &str = include_str!("agent/crewcall.service");
 /// Ends the texts within the script; no line of them is this.
 const END: &str = "END-OF-CREWCALL-FILE";
 
-/// How long a machine waits for the scheduler, which may still pull its image, in seconds.
-const PATIENCE: u64 = 900;
-
 /// How long before the tagged time a machine ends by itself: the tag is an hour after the cluster's lifetime.
 const EXPIRY_MARGIN: u64 = 3_600;
 
@@ -102,10 +99,10 @@ fn node(request: &LaunchRequest, market: Market, sources: Sources<'_>) -> String
     for (name, value) in [("HOME", "/tmp"), ("USER", "dask")] {
         environment.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     }
-    let scheduler = match &launch.role {
-        DaskRole::Scheduler(_) => None,
-        DaskRole::Worker(worker) => Some(worker.scheduler.as_str()),
-    };
+    // All machines boot side by side; what Python loads first takes as long as a scheduler takes to listen.
+    if let DaskRole::Worker(worker) = &launch.role {
+        environment.insert(python::AWAIT.to_owned(), worker.scheduler.clone());
+    }
     let guard = document.spec.ec2().is_none_or(|ec2| ec2.task_credentials == TaskCredentials::None);
     json!({
         "region": sources.region,
@@ -115,8 +112,6 @@ fn node(request: &LaunchRequest, market: Market, sources: Sources<'_>) -> String
         "image": image(document),
         "argv": started.argv,
         "environment": environment,
-        "scheduler": scheduler,
-        "patience": PATIENCE,
         "spot": market == Market::Spot,
         "guard": guard,
         "stopSeconds": stop_seconds(request),

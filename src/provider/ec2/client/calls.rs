@@ -9,7 +9,7 @@ use aws_sdk_ec2::{
     types::{
         HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
         InstanceMetadataOptionsRequest, InstanceMetadataTagsState, IpPermission, MarketType, Reservation,
-        ResourceType, ShutdownBehavior, Tag, UserIdGroupPair,
+        ResourceType, ShutdownBehavior, Subnet, Tag, UserIdGroupPair,
     },
 };
 use aws_sdk_ssm::types::ParameterType;
@@ -17,6 +17,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     failure::nothing,
+    fleets::{filled, fleet_filters, not_deleted, seen_template, template_data},
     session::Ec2Client,
     shapes::{
         client_rules, count, disk, filters, ids, interfaces, placement, sdk_tags, seen, seen_group, tagged,
@@ -27,8 +28,8 @@ use crate::{
     provider::{
         ProviderError,
         ec2::{
-            api::{Belonging, Ec2Api, GroupCall, ParameterCall, Secrecy, SeenGroup},
-            build::{ClientBlock, InstancesCall, Market},
+            api::{Belonging, Ec2Api, Filled, GroupCall, ParameterCall, Secrecy, SeenGroup, SeenTemplate},
+            build::{ClientBlock, FleetCall, InstancesCall, Market, TemplateCall},
             observe::SeenInstance,
         },
     },
@@ -70,6 +71,61 @@ impl Ec2Api for Ec2Client {
         const ACTION: &str = "ec2:RunInstances";
         let answer = self.launch(call, None).await?.map_err(|error| self.failed(ACTION, &error))?;
         Ok(answer.instances().iter().filter_map(|one| one.instance_id()).map(InstanceId::new).collect())
+    }
+
+    async fn create_template(&self, call: &TemplateCall) -> Result<(), ProviderError> {
+        let call = self
+            .ec2()
+            .await?
+            .create_launch_template()
+            .launch_template_name(&call.name)
+            .launch_template_data(template_data(call))
+            .tag_specifications(tagged(ResourceType::LaunchTemplate, &call.tags));
+        call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:CreateLaunchTemplate", &error))
+    }
+
+    async fn templates(&self, of: &Belonging) -> Result<Vec<SeenTemplate>, ProviderError> {
+        const ACTION: &str = "ec2:DescribeLaunchTemplates";
+        let call = self.ec2().await?.describe_launch_templates().set_filters(Some(filters(of)));
+        let mut pages = call.into_paginator().send();
+        let mut all = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failed(ACTION, &error))?;
+            all.extend(page.launch_templates().iter().filter_map(seen_template));
+        }
+        Ok(all)
+    }
+
+    async fn delete_template(&self, name: &str) -> Result<(), ProviderError> {
+        let call = self.ec2().await?.delete_launch_template().launch_template_name(name);
+        call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:DeleteLaunchTemplate", &error))
+    }
+
+    async fn create_fleet(&self, call: &FleetCall) -> Result<Filled, ProviderError> {
+        let answer = self.fleet(call, None).await?;
+        let answer = answer.map_err(|error| self.failed("ec2:CreateFleet", &error))?;
+        Ok(filled(&answer))
+    }
+
+    async fn fleets(&self, of: &Belonging) -> Result<Vec<String>, ProviderError> {
+        const ACTION: &str = "ec2:DescribeTags";
+        // Instant fleets are described to those only who know their ids.
+        let call = self.ec2().await?.describe_tags().set_filters(Some(fleet_filters(of)));
+        let mut pages = call.into_paginator().send();
+        let mut all = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failed(ACTION, &error))?;
+            all.extend(page.tags().iter().filter_map(|tag| tag.resource_id.clone()));
+        }
+        Ok(all)
+    }
+
+    async fn delete_fleets(&self, fleets: &[String]) -> Result<(), ProviderError> {
+        const ACTION: &str = "ec2:DeleteFleets";
+        let call = self.ec2().await?.delete_fleets().set_fleet_ids(Some(fleets.to_vec()));
+        let answer = call.terminate_instances(true).send().await;
+        let answer = answer.map_err(|error| self.failed(ACTION, &error))?;
+        not_deleted(ACTION, &answer).map_or(Ok(()), Err)
     }
 
     async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError> {
@@ -128,6 +184,13 @@ impl Ec2Api for Ec2Client {
         let answer = answer.map_err(|error| self.failed(ACTION, &error))?;
         let vpc = answer.subnets().first().and_then(|subnet| subnet.vpc_id.clone());
         vpc.ok_or_else(|| nothing(ACTION, "VPC"))
+    }
+
+    async fn zones_of(&self, subnets: &[String]) -> Result<BTreeMap<String, String>, ProviderError> {
+        let answer = self.ec2().await?.describe_subnets().set_subnet_ids(Some(subnets.to_vec())).send().await;
+        let answer = answer.map_err(|error| self.failed("ec2:DescribeSubnets", &error))?;
+        let zone = |subnet: &Subnet| Some((subnet.subnet_id.clone()?, subnet.availability_zone.clone()?));
+        Ok(answer.subnets().iter().filter_map(zone).collect())
     }
 
     async fn groups(&self, of: &Belonging) -> Result<Vec<SeenGroup>, ProviderError> {
@@ -195,6 +258,19 @@ impl Ec2Api for Ec2Client {
         call.send().await.map(|_| ()).map_err(|error| self.failed("ec2:DeleteSecurityGroup", &error))
     }
 
+    async fn parameter_values(&self, path: &str) -> Result<BTreeMap<String, String>, ProviderError> {
+        let call =
+            self.ssm().await?.get_parameters_by_path().path(path).recursive(true).with_decryption(true);
+        let mut pages = call.into_paginator().send();
+        let mut all = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failed("ssm:GetParametersByPath", &error))?;
+            let found = page.parameters.unwrap_or_default();
+            all.extend(found.into_iter().filter_map(|one| Some((one.name?, one.value?))));
+        }
+        Ok(all)
+    }
+
     async fn parameters(&self, path: &str) -> Result<Vec<String>, ProviderError> {
         let mut pages =
             self.ssm().await?.get_parameters_by_path().path(path).recursive(true).into_paginator().send();
@@ -236,8 +312,8 @@ impl Ec2Client {
         dry_run: Option<bool>,
     ) -> Result<Result<RunInstancesOutput, SdkError<RunInstancesError>>, ProviderError> {
         let interfaces = interfaces(call);
-        let groups = interfaces.is_none().then(|| vec![call.group.clone()]);
-        let market = (call.choice.market == Market::Spot)
+        let groups = interfaces.is_none().then(|| vec![call.data.group.clone()]);
+        let market = (call.market == Market::Spot)
             .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
         let metadata = InstanceMetadataOptionsRequest::builder()
             .http_tokens(HttpTokensState::Required)
@@ -253,16 +329,16 @@ impl Ec2Client {
             .set_client_token(some(&call.token))
             .min_count(1)
             .max_count(count(call.count))
-            .image_id(&call.image)
-            .instance_type(call.choice.instance_type.as_str().into())
+            .image_id(&call.data.image)
+            .instance_type(call.pool.instance_type.as_str().into())
             .set_instance_market_options(market)
             .set_placement(placement(call))
             .set_network_interfaces(interfaces)
             .set_security_group_ids(groups)
-            .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&call.profile).build())
-            .set_key_name(call.key_name.clone())
-            .set_user_data(some(&call.user_data))
-            .set_block_device_mappings(disk(call))
+            .iam_instance_profile(IamInstanceProfileSpecification::builder().name(&call.data.profile).build())
+            .set_key_name(call.data.key_name.clone())
+            .set_user_data(some(&call.data.user_data))
+            .set_block_device_mappings(disk(&call.data))
             .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
             .metadata_options(metadata)
             .set_tag_specifications(Some(kinds.map(|kind| tagged(kind, &call.tags)).into()));
@@ -271,6 +347,6 @@ impl Ec2Client {
 }
 
 /// A call that is only tried has no token and no user data.
-fn some(text: &str) -> Option<String> {
+pub(super) fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }

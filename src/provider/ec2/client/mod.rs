@@ -2,8 +2,11 @@
 
 mod calls;
 mod failure;
+mod fleets;
 mod session;
+mod sessions;
 mod shapes;
 mod trials;
 
 pub use session::{Ec2Client, resolve};
+pub use sessions::StartedSession;

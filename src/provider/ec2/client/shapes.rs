@@ -13,7 +13,7 @@ use crate::{
     model::InstanceId,
     provider::ec2::{
         api::{Belonging, SeenGroup},
-        build::{ClientBlock, InstancesCall, Place},
+        build::{ClientBlock, InstancesCall, LaunchData, Place},
         names::tag,
         observe::{InstanceState, SeenInstance},
     },
@@ -116,8 +116,8 @@ pub(super) fn client_rules(blocks: &[ClientBlock]) -> Vec<IpPermission> {
     ClientBlock::PORTS.map(rule).into()
 }
 
-pub(super) fn disk(call: &InstancesCall) -> Option<Vec<BlockDeviceMapping>> {
-    let disk = call.disk.as_ref()?;
+pub(super) fn disk(data: &LaunchData) -> Option<Vec<BlockDeviceMapping>> {
+    let disk = data.disk.as_ref()?;
     let volume = EbsBlockDevice::builder()
         .volume_size(i32::try_from(disk.size).unwrap_or(i32::MAX))
         .volume_type(disk.volume_type.as_str().into())
@@ -130,22 +130,22 @@ pub(super) fn disk(call: &InstancesCall) -> Option<Vec<BlockDeviceMapping>> {
 }
 
 pub(super) fn interfaces(call: &InstancesCall) -> Option<Vec<InstanceNetworkInterfaceSpecification>> {
-    let Place::Subnet(subnet) = &call.choice.place else { return None };
+    let Place::Subnet(subnet) = &call.pool.place else { return None };
     let interface = InstanceNetworkInterfaceSpecification::builder()
         .device_index(0)
         .subnet_id(subnet)
-        .groups(&call.group)
-        .set_associate_public_ip_address(call.public_address)
+        .groups(&call.data.group)
+        .set_associate_public_ip_address(call.data.public_address)
         .delete_on_termination(true);
     Some(vec![interface.build()])
 }
 
 pub(super) fn placement(call: &InstancesCall) -> Option<Placement> {
-    let zone = match &call.choice.place {
+    let zone = match &call.pool.place {
         Place::Zone(zone) => Some(zone.clone()),
         Place::Anywhere | Place::Subnet(_) => None,
     };
-    (zone.is_some() || call.placement_group.is_some()).then(|| {
-        Placement::builder().set_availability_zone(zone).set_group_name(call.placement_group.clone()).build()
-    })
+    let group = call.data.placement_group.clone();
+    (zone.is_some() || group.is_some())
+        .then(|| Placement::builder().set_availability_zone(zone).set_group_name(group).build())
 }

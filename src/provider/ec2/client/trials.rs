@@ -33,6 +33,7 @@ impl Ec2Trials for Ec2Client {
     async fn attempt(&self, trial: Trial<'_>) -> Result<(), ProviderError> {
         match trial {
             Trial::Launch(call) => self.would("ec2:RunInstances", self.launch(call, Some(true)).await?),
+            Trial::Fleet(call) => self.would("ec2:CreateFleet", self.fleet(call, Some(true)).await?),
             Trial::LetIn(group) => {
                 let call = self.ec2().await?.authorize_security_group_ingress().group_id(group);
                 let answer = call.ip_permissions(rule()).dry_run(true).send().await;

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -10,18 +12,20 @@ use kube::{
 use tokio::{sync::Mutex, time::timeout};
 use tokio_tungstenite::WebSocketStream;
 
-use super::{
-    gate::Refuser,
-    kubeconfig::{self, KubeconfigError},
-    request::{ApiTarget, CLUSTER_UID_LABEL},
-};
+use super::kubeconfig::{self, KubeconfigError};
 use crate::{
-    model::{CallerEnvironment, ClusterUid},
-    provider::kubernetes::credentials,
+    model::{CallerEnvironment, ClusterUid, label},
+    provider::{
+        forwarder::{ApiTarget, Refuser},
+        kubernetes::credentials,
+    },
 };
 
 /// How long the API server may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
+
+/// A connection to a port of a pod.
+pub type PodSocket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// A question that was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +133,7 @@ impl ApiServer {
         match answer {
             Ok(found) => {
                 let is_ours =
-                    found.labels().get(CLUSTER_UID_LABEL).is_some_and(|uid| uid == cluster.as_str());
+                    found.labels().get(label::CLUSTER_UID).is_some_and(|uid| uid == cluster.as_str());
                 Ok(if is_ours { Anchor::There } else { Anchor::Gone })
             }
             // The reason, not the code: a proxy that does not find its API server says 404, too.
@@ -139,12 +143,7 @@ impl ApiServer {
     }
 
     /// A connection to a port of a pod.
-    pub async fn forward(
-        &self,
-        pod: &str,
-        port: u16,
-    ) -> Result<WebSocketStream<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + use<>>, ApiError>
-    {
+    pub async fn forward(&self, pod: &str, port: u16) -> Result<PodSocket, ApiError> {
         let doing = format!("forward port {port} of pod {pod}");
         let client = self.client().await?;
         let path = Pod::url_path(&(), Some(&self.target.namespace));

@@ -10,10 +10,12 @@ use kube::{
 };
 use tower::{BoxError, ServiceExt};
 
-use super::request::ApiTarget;
 use crate::{
     model::CallerEnvironment,
-    provider::kubernetes::{connection::introduce, credentials},
+    provider::{
+        forwarder::ApiTarget,
+        kubernetes::{connection::introduce, credentials},
+    },
 };
 
 /// How long a TCP connection may take to be made.

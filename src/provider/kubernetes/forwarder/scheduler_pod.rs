@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
-use super::request::INCARNATION_LABEL;
+use crate::model::label;
 
 /// What matters of a scheduler's pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum PodState {
 
 impl From<&Pod> for Candidate {
     fn from(pod: &Pod) -> Self {
-        let incarnation = pod.labels().get(INCARNATION_LABEL).and_then(|text| text.parse().ok());
+        let incarnation = pod.labels().get(label::INCARNATION).and_then(|text| text.parse().ok());
         Self { name: pod.name_any(), incarnation: incarnation.unwrap_or(0), state: state(pod) }
     }
 }

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use super::pulse::{LONGEST_SILENCE, NUDGE_INTERVAL, PING_INTERVAL, is_dead};
+use crate::provider::forwarder::End;
 
 /// The channel of the bytes themselves.
 const DATA: u8 = 0;
@@ -41,19 +42,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Longest text of the error channel that is kept, in bytes.
 const LONGEST_PROBLEM: usize = 4096;
 
-/// How a connection ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// The local side ended it, or went away.
-    Local,
-    /// The side in the pod ended it.
-    Remote,
-    /// Nothing ever came from the pod; why not.
-    Unreached(String),
-    /// It was working, and broke.
-    Cut(String),
-}
-
 /// What both directions know of a connection.
 struct Shared<'a> {
     began: Instant,
@@ -66,7 +54,7 @@ struct Shared<'a> {
     /// Whether data has come.
     reached: AtomicBool,
     /// To be told when the first has.
-    on_reached: &'a (dyn Fn() + Sync),
+    on_reached: &'a (dyn Fn() + Send + Sync),
 }
 
 impl Shared<'_> {
@@ -102,7 +90,7 @@ impl Shared<'_> {
 /// Carries bytes between `local` and the pod behind `socket` until either side ends. All that was read from one side
 /// has been written to the other by then, unless that has gone. `on_reached` is called when the first bytes come from
 /// the pod: until then nobody knows whether it listens.
-pub async fn carry<L, W>(local: L, socket: W, on_reached: &(dyn Fn() + Sync)) -> End
+pub async fn carry<L, W>(local: L, socket: W, on_reached: &(dyn Fn() + Send + Sync)) -> End
 where
     L: AsyncRead + AsyncWrite,
     W: Sink<Message, Error = WebSocketError> + Stream<Item = Result<Message, WebSocketError>>,

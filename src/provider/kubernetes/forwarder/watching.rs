@@ -15,10 +15,11 @@ use tokio::{
 
 use super::{
     api::{Anchor, ApiServer},
-    gate::Gate,
-    request::ForwardRequest,
     scheduler_pod::{Candidate, choose},
-    status_board::StatusBoard,
+};
+use crate::{
+    model::ClusterUid,
+    provider::forwarder::{Gate, PodTarget, StatusBoard},
 };
 
 /// The pod that new connections go to, or why there is none.
@@ -63,12 +64,12 @@ impl Backoff {
 }
 
 /// Follows the scheduler's pods, for ever.
-pub async fn follow_scheduler(api: ApiServer, request: Arc<ForwardRequest>, seen: Seen) {
+pub async fn follow_scheduler(api: ApiServer, target: Arc<PodTarget>, seen: Seen) {
     let mut backoff = Backoff::new();
     loop {
         let problem = match api.pods().await {
             Ok(pods) => {
-                let wanted = watcher::Config::default().labels(&request.scheduler);
+                let wanted = watcher::Config::default().labels(&target.scheduler);
                 let events = kube::runtime::watcher(pods, wanted);
                 follow_pods(std::pin::pin!(events), &seen).await
             }
@@ -134,12 +135,12 @@ async fn follow_pods(
 
 /// Returns when the anchor is gone, which a direct look has confirmed: a watch, or an API server that cannot be
 /// reached, proves nothing.
-pub async fn anchor_is_gone(api: ApiServer, request: Arc<ForwardRequest>) {
+pub async fn anchor_is_gone(api: &ApiServer, anchor: &str, cluster: &ClusterUid) {
     let mut backoff = Backoff::new();
     loop {
-        match api.anchor(&request.anchor, &request.cluster.uid).await {
+        match api.anchor(anchor, cluster).await {
             Ok(Anchor::Gone) => return,
-            Ok(Anchor::There) => follow_anchor(&api, &request).await,
+            Ok(Anchor::There) => follow_anchor(api, anchor).await,
             Err(error) => {
                 tracing::warn!(%error, "cannot look for the cluster's anchor");
                 api.renew().await;
@@ -150,9 +151,9 @@ pub async fn anchor_is_gone(api: ApiServer, request: Arc<ForwardRequest>) {
 }
 
 /// Returns when it is worth another look.
-async fn follow_anchor(api: &ApiServer, request: &ForwardRequest) {
+async fn follow_anchor(api: &ApiServer, anchor: &str) {
     let Ok(config_maps) = api.config_maps().await else { return };
-    let wanted = watcher::Config::default().fields(&format!("metadata.name={}", request.anchor));
+    let wanted = watcher::Config::default().fields(&format!("metadata.name={anchor}"));
     let mut events = std::pin::pin!(kube::runtime::watcher(config_maps, wanted));
     let mut seen = false;
     while let Some(event) = events.next().await {

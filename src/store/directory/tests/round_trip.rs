@@ -68,16 +68,16 @@ fn shortage() -> impl Strategy<Value = Shortage> {
 
 fn slot() -> impl Strategy<Value = SlotEntry> {
     let machine = prop::option::of(machine());
-    (any::<u32>(), stage(), time(), text(), prop::option::of(time()), machine).prop_map(
-        |(incarnation, stage, since, template, unseen_since, machine)| SlotEntry {
+    (any::<u32>(), stage(), time(), text(), prop::option::of(time()), machine, prop::option::of(text()))
+        .prop_map(|(incarnation, stage, since, template, unseen_since, machine, booting)| SlotEntry {
             incarnation: Incarnation(incarnation),
             stage,
             since,
             template: TemplateHash::new(template),
             unseen_since,
             machine,
-        },
-    )
+            booting,
+        })
 }
 
 fn failures() -> impl Strategy<Value = Failures> {

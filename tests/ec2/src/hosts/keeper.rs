@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
+    io::{self, Write as _},
+    net::TcpStream,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -14,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{command::feed, firewall, machine::Machine, network::Network};
+use super::{command::feed, firewall, machine::Machine, network, network::Network};
 use crate::{
     server::{Double, HostKeeper},
     state::Effect,
@@ -129,6 +130,10 @@ impl HostKeeper for Keeper {
 
     fn kill(&self, double: &Arc<Double>, instance: &str) {
         self.order(double, instance, Order::Kill);
+    }
+
+    fn connect(&self, instance: &str, port: u16) -> io::Result<TcpStream> {
+        network::connect(instance, port)
     }
 
     fn break_boots(&self, times: u32) {

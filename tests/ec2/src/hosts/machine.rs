@@ -23,6 +23,12 @@ const ORDERLY: Duration = Duration::from_secs(3);
 /// How long it may then take, before it is killed.
 const FORCED: Duration = Duration::from_secs(5);
 
+/// Images of containers that all hosts have from their boot on, if somebody has put them there: podman's store of them.
+const PULLED: &str = "pulled";
+
+/// Where the machine image's container runtime looks for them.
+const PULLED_INSIDE: &str = "/usr/lib/crewcall/pulled";
+
 /// A host, booted or not.
 pub(super) struct Machine {
     lab: Lab,
@@ -111,6 +117,10 @@ impl Machine {
         command.arg("--capability=CAP_NET_ADMIN");
         // Images of containers lie on the machine's own disk: overlays do not lie on overlays.
         command.arg(format!("--bind={}:/var/lib/containers", self.directory.join("containers").display()));
+        let pulled = self.lab.state.join(PULLED);
+        if pulled.is_dir() {
+            command.arg(format!("--bind-ro={}:{PULLED_INSIDE}", pulled.display()));
+        }
         command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console).process_group(0);
         let child = Command::from(command).spawn()?;
         fs::write(self.directory.join("pid"), child.id().unwrap_or_default().to_string())?;

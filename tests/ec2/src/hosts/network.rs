@@ -1,6 +1,14 @@
 //! A bridge that is the account's network, and a namespace for each host on it.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::{
+    fs, io,
+    net::{Ipv4Addr, TcpStream},
+    os::fd::AsFd as _,
+    path::Path,
+    thread,
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::command::{CommandError, run};
 use crate::state::Instance;
@@ -67,6 +75,18 @@ impl Network {
         let _ = run(&["ip", "link", "delete", &link(id)]).await;
         let _ = run(&["ip", "netns", "delete", id]).await;
     }
+}
+
+/// Connects, in the namespace of a host, to one of its own ports.
+pub(super) fn connect(id: &str, port: u16) -> io::Result<TcpStream> {
+    let namespace = Path::new("/run/netns").join(id);
+    // A thread that went there would not find back.
+    let visitor = thread::spawn(move || {
+        let namespace = fs::File::open(namespace)?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+    });
+    visitor.join().map_err(|_| io::Error::other("the thread in the namespace panicked"))?
 }
 
 /// This machine's end of a host's link.

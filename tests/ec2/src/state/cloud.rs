@@ -12,6 +12,7 @@ use super::{
     groups::Group,
     ids::Generator,
     instances::Instance,
+    sessions::Session,
     settings::{Policy, Settings},
     ssm::Parameter,
     templates::Template,
@@ -104,6 +105,7 @@ pub struct Cloud {
     pub(super) templates: BTreeMap<String, Template>,
     pub(super) fleets: BTreeMap<String, Fleet>,
     pub(super) parameters: BTreeMap<String, Parameter>,
+    pub(super) sessions: BTreeMap<String, Session>,
     /// By action and token: what was asked, and the id of what was made.
     pub(super) tokens: BTreeMap<(&'static str, String), (Parameters, String)>,
     pub(super) addresses: BTreeSet<u32>,
@@ -132,6 +134,7 @@ impl Cloud {
             templates: BTreeMap::new(),
             fleets: BTreeMap::new(),
             parameters: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             tokens: BTreeMap::new(),
             addresses: BTreeSet::new(),
             next_public: 0,
@@ -188,7 +191,7 @@ impl Cloud {
         let instances = self.instances.values().filter(|instance| instance.lives()).map(|found| &found.id);
         let groups = self.groups.keys().filter(|id| **id != default);
         let fleets = self.fleets.iter().filter(|(_, fleet)| !fleet.deleted).map(|(id, _)| id);
-        let kinds: [(&str, Vec<&String>); 7] = [
+        let kinds: [(&str, Vec<&String>); 8] = [
             ("instance", instances.collect()),
             ("volume", self.volumes.keys().collect()),
             ("network-interface", self.interfaces.keys().collect()),
@@ -196,6 +199,7 @@ impl Cloud {
             ("launch-template", self.templates.keys().collect()),
             ("fleet", fleets.collect()),
             ("parameter", self.parameters.keys().collect()),
+            ("session", self.open_sessions()),
         ];
         kinds.iter().flat_map(|(kind, ids)| ids.iter().map(move |id| format!("{kind} {id}"))).collect()
     }
@@ -270,6 +274,7 @@ impl Cloud {
             "GetConsoleOutput" => self.console_output(parameters),
             "CreateTags" => self.create_tags(parameters),
             "DeleteTags" => self.delete_tags(parameters),
+            "DescribeTags" => self.describe_tags(parameters),
             "CreateFleet" => self.create_fleet(parameters),
             "DescribeFleets" => self.describe_fleets(parameters),
             "DeleteFleets" => self.delete_fleets(parameters),

@@ -54,6 +54,8 @@ pub struct Setting {
     pub spot_vcpus: Option<i64>,
     /// Only known credentials.
     pub strict_credentials: Option<bool>,
+    /// Seconds that a session may be idle.
+    pub session_idle: Option<f64>,
     /// Seconds that a request's time may be off; 0 for any.
     pub signature_window: Option<f64>,
 }
@@ -164,6 +166,7 @@ impl Cloud {
             (&mut settings.boot, setting.boot),
             (&mut settings.stop, setting.stop),
             (&mut settings.notice, setting.notice),
+            (&mut settings.session_idle, setting.session_idle),
         ];
         for (known, given) in durations {
             if let Some(seconds) = given {

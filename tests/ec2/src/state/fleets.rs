@@ -1,5 +1,7 @@
 //! Instant fleets: one call, several types and zones, on demand and spot.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{
@@ -49,6 +51,12 @@ struct Share {
     single_zone: bool,
 }
 
+/// What may be tagged when a fleet is made.
+const TAGGABLE: [&str; 4] = ["fleet", "instance", "volume", "network-interface"];
+
+/// Most instant fleets that one call removes.
+const MOST_REMOVED: usize = 25;
+
 /// What came of a share.
 #[derive(Default)]
 struct Filled {
@@ -67,9 +75,10 @@ impl Cloud {
         if parameters.text("Type") != Some("instant") {
             return Err(ApiError::invalid("Only fleets of type instant are made here"));
         }
-        let tags = specified(parameters, "fleet", &["fleet", "instance"])?;
-        let instance_tags = specified(parameters, "instance", &["fleet", "instance"])?;
+        let tags = specified(parameters, "fleet", &TAGGABLE)?;
+        let instance_tags = specified(parameters, "instance", &TAGGABLE)?;
         let choices = choices(parameters)?;
+        self.check_subnets(&choices)?;
         let shares = shares(parameters)?;
         let id = format!("fleet-{}", self.ids.uuid());
         let mut filled = Filled::default();
@@ -91,6 +100,21 @@ impl Cloud {
         self.fleets.insert(id.clone(), fleet);
         self.remember("CreateFleet", parameters, &id);
         Ok(answer)
+    }
+
+    /// One subnet of each zone.
+    fn check_subnets(&self, choices: &[Choice]) -> Result<(), ApiError> {
+        let mut taken = BTreeMap::new();
+        for named in choices.iter().filter_map(|choice| choice.overridden.text("SubnetId")) {
+            let known = self.settings.subnets.iter().find(|subnet| subnet.id == named);
+            let zone = known.map(|subnet| subnet.zone.as_str());
+            if zone.is_some_and(|zone| *taken.entry(zone).or_insert(named) != named) {
+                return Err(ApiError::invalid(
+                    "An EC2 Fleet request cannot span different subnets from the same Availability Zone",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Takes one choice after the other until the share is filled; less than its least, and nothing is taken.
@@ -218,12 +242,20 @@ impl Cloud {
         let Some(terminate) = parameters.flag("TerminateInstances")? else {
             return Err(ApiError::missing("TerminateInstances"));
         };
+        if parameters.texts("FleetId").len() > MOST_REMOVED {
+            return Err(ApiError::invalid(format!(
+                "At most {MOST_REMOVED} instant fleets are deleted at once"
+            )));
+        }
         let (mut deleted, mut refused) = (Vec::new(), Vec::new());
         for id in parameters.texts("FleetId").into_iter().map(str::to_owned).collect::<Vec<_>>() {
             let error = match self.fleets.get_mut(&id) {
                 None => Some(("fleetIdDoesNotExist", format!("The fleet ID '{id}' does not exist"))),
                 Some(_) if !terminate => {
                     Some(("fleetNotInDeletableState", "An instant fleet takes its instances with it".into()))
+                }
+                Some(fleet) if fleet.deleted => {
+                    Some(("fleetNotInDeletableState", format!("The fleet '{id}' is deleted already")))
                 }
                 Some(fleet) => {
                     fleet.deleted = true;
@@ -319,10 +351,17 @@ fn shares(parameters: &Parameters) -> Result<Vec<Share>, ApiError> {
     }
     let share = |market, count, options: &str, by_priority: &[&str]| {
         let text = |name: &str| parameters.text(&format!("{options}.{name}"));
+        let least = parameters.number(&format!("{options}.MinTargetCapacity"))?;
+        let narrow = ["SingleInstanceType", "SingleAvailabilityZone"];
+        if least.is_some() && narrow.iter().all(|name| text(name) != Some("true")) {
+            return Err(ApiError::combination(
+                "MinTargetCapacity needs one of SingleInstanceType and SingleAvailabilityZone",
+            ));
+        }
         Ok::<_, ApiError>(Share {
             market,
             count,
-            least: parameters.number(&format!("{options}.MinTargetCapacity"))?.unwrap_or(0),
+            least: least.unwrap_or(0),
             by_priority: text("AllocationStrategy").is_some_and(|strategy| by_priority.contains(&strategy)),
             single_type: text("SingleInstanceType") == Some("true"),
             single_zone: text("SingleAvailabilityZone") == Some("true"),

@@ -39,6 +39,7 @@ impl Cloud {
             self.pass_due(&id);
             self.vanish(&id);
         }
+        self.end_idle_sessions();
     }
 
     fn pass_due(&mut self, id: &str) {

@@ -81,6 +81,10 @@ pub struct Settings {
     pub spot_vcpus: Option<u32>,
     /// Credentials that are no role's: any pair will do, or only those that were made known.
     pub strict_credentials: bool,
+    /// How long a session may be idle. 20 minutes on AWS unless preferences say otherwise.
+    pub session_idle: SignedDuration,
+    /// Where channels of sessions are opened, as in `ws://127.0.0.1:5055`.
+    pub channels: String,
     /// How much the time in a request may differ from the service's clock.
     pub signature_window: Option<SignedDuration>,
 }
@@ -163,6 +167,8 @@ impl Default for Settings {
             on_demand_vcpus: None,
             spot_vcpus: None,
             strict_credentials: false,
+            session_idle: SignedDuration::from_mins(20),
+            channels: "ws://127.0.0.1:5055".into(),
             signature_window: None,
         }
     }

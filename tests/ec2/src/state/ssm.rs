@@ -1,4 +1,4 @@
-//! The parameter store, which speaks JSON.
+//! Systems Manager, which speaks JSON: the parameter store.
 
 use std::collections::BTreeMap;
 
@@ -104,10 +104,12 @@ impl Cloud {
         if verdict == Verdict::LoseRequest {
             return JsonAnswer { result: Ok(Value::Null), verdict };
         }
-        let request = serde_json::from_slice(if body.is_empty() { b"{}" } else { body });
-        let result = request
-            .map_err(|error| ApiError::new("SerializationException", error.to_string()))
-            .and_then(|request| self.parameter_store(action, request, caller));
+        let result = self.session_call(action, body, caller).unwrap_or_else(|| {
+            let request = serde_json::from_slice(if body.is_empty() { b"{}" } else { body });
+            request
+                .map_err(|error| ApiError::new("SerializationException", error.to_string()))
+                .and_then(|request| self.parameter_store(action, request, caller))
+        });
         if let (Err(error), Some(call)) = (&result, self.calls.last_mut()) {
             call.error = Some(error.code.clone());
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::cloud::Cloud;
+use super::{
+    cloud::Cloud,
+    filters::{Filters, page},
+};
 use crate::{
     error::ApiError,
     protocol::{Fields, Parameters},
@@ -100,6 +103,51 @@ impl Cloud {
             }
             Ok(())
         })
+    }
+
+    pub(super) fn describe_tags(&self, parameters: &Parameters) -> Result<Fields, ApiError> {
+        let filters = Filters::of(parameters)?;
+        let mut found = Vec::new();
+        for (kind, id, tags) in self.tagged() {
+            for (key, value) in tags {
+                let fits = filters.fit(tags, |name| {
+                    Some(match name {
+                        "key" => vec![key.clone()],
+                        "value" => vec![value.clone()],
+                        "resource-id" => vec![id.clone()],
+                        "resource-type" => vec![kind.into()],
+                        _ => return None,
+                    })
+                })?;
+                if fits {
+                    let row = Fields::new()
+                        .with("resourceId", id)
+                        .with("resourceType", kind)
+                        .with("key", key)
+                        .with("value", value);
+                    found.push((format!("{id} {key}"), row));
+                }
+            }
+        }
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let (found, token) = page(found, parameters, self.settings.page)?;
+        let found = found.into_iter().map(|(_, row)| row);
+        Ok(Fields::new().items("tagSet", found).with_some("nextToken", token))
+    }
+
+    /// All that is described and may have tags, by kind and id. Fleets that were deleted are shown on.
+    fn tagged(&self) -> impl Iterator<Item = (&'static str, &String, &Tags)> {
+        let instances = self.instances.iter().filter(|(_, one)| !one.vanished && self.visible(one.made));
+        let groups = self.groups.iter().filter(|(_, one)| self.visible(one.made));
+        let templates = self.templates.iter().filter(|(_, one)| self.visible(one.made));
+        let fleets = self.fleets.iter().filter(|(_, one)| self.visible(one.made));
+        instances
+            .map(|(id, one)| ("instance", id, &one.tags))
+            .chain(self.volumes.iter().map(|(id, one)| ("volume", id, &one.tags)))
+            .chain(self.interfaces.iter().map(|(id, one)| ("network-interface", id, &one.tags)))
+            .chain(groups.map(|(id, one)| ("security-group", id, &one.tags)))
+            .chain(templates.map(|(id, one)| ("launch-template", id, &one.tags)))
+            .chain(fleets.map(|(id, one)| ("fleet", id, &one.tags)))
     }
 
     /// All or none of the resources named.

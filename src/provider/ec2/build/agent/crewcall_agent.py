@@ -173,26 +173,6 @@ def pull(image):
             time.sleep(pause)
 
 
-def reachable(address):
-    """Whether something listens there."""
-    host, port = address.split("://", 1)[1].rsplit(":", 1)
-    try:
-        socket.create_connection((host, int(port)), timeout=3).close()
-        return True
-    except OSError:
-        return False
-
-
-def wait_for(address, seconds):
-    """Wait for the scheduler, which boots side by side with its workers."""
-    say("waiting for the scheduler")
-    end = time.monotonic() + seconds
-    while not reachable(address):
-        if time.monotonic() > end:
-            raise Failed(f"nothing listens at {address} after {seconds} s")
-        time.sleep(1)
-
-
 def guard():
     """Keep everybody but root from the instance metadata service, and so from the machine's credentials."""
     rule = ["to", "169.254.169.254/32", "uidrange", "1-4294967294", "prohibit"]
@@ -274,8 +254,6 @@ def run(node, instance):
         guard()
     say(f"pulling the image {node['image']}")
     pull(node["image"])
-    if node.get("scheduler"):
-        wait_for(node["scheduler"], node["patience"])
     environment = {**node["environment"], **secrets}
     arguments = [argument.replace("{instance}", instance) for argument in node["argv"]]
     options = ["--name", "crewcall", "--network", "host", "--user", f"{USER}:{USER}", "--cap-drop", "ALL"]

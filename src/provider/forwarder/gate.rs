@@ -1,4 +1,4 @@
-//! When the scheduler's pod may be tried again, for all connections together.
+//! When the scheduler may be tried again, for all connections together.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use tokio::{
 /// The pause after the first failure of a row; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest where the API server answers that the pod cannot be reached, which is a call that it has to serve.
+/// The longest where somebody on the way answers that it cannot be reached, which is a call that it has to serve.
 const LONGEST_REFUSED: Duration = Duration::from_secs(30);
 
-/// The longest where the API server itself is not reached, which costs it nothing.
+/// The longest where nobody is reached, which costs nobody anything.
 const LONGEST_UNREACHED: Duration = Duration::from_secs(2);
 
 /// Who did not let a connection through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refuser {
-    /// The API server answered, and had no way to the pod.
+    /// Somebody on the way, who has no way further.
     Answered,
     /// Nobody answered.
     Silent,

@@ -92,7 +92,8 @@ async fn join(browser: &mut TcpStream, head: &[u8], dashboard: &mut (impl AsyncR
     }
 }
 
-fn settings(
+/// What is shown to the cluster's scheduler, and which name it must prove.
+pub fn settings(
     files: &TlsFiles,
     cluster: &ClusterUid,
 ) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {

@@ -61,8 +61,8 @@ pub struct Started {
     pub ports: Ports,
     /// The sockets themselves.
     pub listeners: Listeners,
-    /// Held, never looked at.
-    _lock: File,
+    /// Held for the forwarder's life.
+    pub lock: File,
 }
 
 /// Takes the process out of its caller's session, and makes all that a forwarder needs; `None`: there is one already.
@@ -91,11 +91,12 @@ pub fn start(arguments: &ForwarderArguments) -> Result<Option<Started>, Forwarde
         machine: told.machine,
         ports,
         cluster: told.request.cluster.clone(),
-        server: told.request.api.server.clone(),
+        server: told.request.server().to_owned(),
+        scheduler: told.request.scheduler(),
     };
     record.write(&files).map_err(|error| ForwarderError::io("write", &files.record, &error))?;
     let ForwarderStart { request, lent, .. } = told;
-    Ok(Some(Started { files, request, lent, ports, listeners, _lock: lock }))
+    Ok(Some(Started { files, request, lent, ports, listeners, lock }))
 }
 
 fn read_start() -> Result<ForwarderStart, ForwarderError> {

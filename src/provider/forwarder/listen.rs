@@ -4,20 +4,18 @@ use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep},
 };
 
 use super::{
-    api::ApiServer,
     dashboard,
+    end::End,
     gate::Gate,
     ports::Ports,
     request::ForwardRequest,
     status::Door,
     status_board::StatusBoard,
-    tunnel::{self, End},
-    watching::Scheduler,
+    way::{Refusal, Stream, Way},
 };
 
 /// How long a connection is held while there is no scheduler, or no way to it. Dask's clients give up after 30 s.
@@ -68,10 +66,8 @@ fn bind(port: u16) -> io::Result<std::net::TcpListener> {
 pub struct Hall {
     /// What is connected.
     pub request: Arc<ForwardRequest>,
-    /// Through whom.
-    pub api: ApiServer,
-    /// To which pod.
-    pub scheduler: watch::Receiver<Scheduler>,
+    /// How.
+    pub way: Way,
     /// When.
     pub gate: Arc<Gate>,
     /// Where it is told how that went.
@@ -108,20 +104,20 @@ impl Hall {
     }
 
     async fn carry_client(self, local: TcpStream) {
-        let socket = match self.reach(Door::Comm).await {
-            Ok(socket) => socket,
+        let stream = match self.reach(Door::Comm).await {
+            Ok(stream) => stream,
             Err(problem) => return self.unreached(Door::Comm, problem),
         };
         let counted = self.board.count(Door::Comm);
-        let end = tunnel::carry(local, socket, &|| self.board.tried(Ok(()))).await;
+        let end = stream.carry(local, &|| self.board.tried(Ok(()))).await;
         drop(counted);
         self.ended(Door::Comm, end);
     }
 
     async fn carry_browser(self, mut browser: TcpStream) {
         let Some(head) = dashboard::read_head(&mut browser).await else { return };
-        let socket = match self.reach(Door::Dashboard).await {
-            Ok(socket) => socket,
+        let stream = match self.reach(Door::Dashboard).await {
+            Ok(stream) => stream,
             Err(problem) => {
                 let text = format!("{problem}\n");
                 dashboard::refuse(&mut browser, "503 Service Unavailable", &text).await;
@@ -130,7 +126,7 @@ impl Hall {
         };
         let (near, far) = tokio::io::duplex(DASHBOARD_BUFFER);
         let board = Arc::clone(&self.board);
-        let tunnel = tokio::spawn(async move { tunnel::carry(far, socket, &|| board.tried(Ok(()))).await });
+        let tunnel = tokio::spawn(async move { stream.carry(far, &|| board.tried(Ok(()))).await });
         let (access, uid) = (&self.request.dashboard, &self.request.cluster.uid);
         let carried = dashboard::carry(&mut browser, &head, near, access, uid).await;
         let end = tunnel.await.unwrap_or(End::Local);
@@ -146,40 +142,24 @@ impl Hall {
         self.ended(Door::Dashboard, problem);
     }
 
-    /// A connection to the scheduler of this moment, or what kept it from being made.
-    async fn reach(
-        &self,
-        door: Door,
-    ) -> Result<
-        tokio_tungstenite::WebSocketStream<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + use<>>,
-        String,
-    > {
-        let (deadline, port) = (Instant::now() + HOLD, self.request.remote_port(door));
+    /// A stream to the scheduler of this moment, or what kept it from being made.
+    async fn reach(&self, door: Door) -> Result<Stream, String> {
+        let deadline = Instant::now() + HOLD;
         loop {
-            let pod = self.pod(deadline).await?;
+            let scheduler = self.way.scheduler(deadline).await?;
             let pass = self.gate.turn(deadline).await?;
-            let error = match self.api.forward(&pod, port).await {
-                Ok(socket) => {
+            let Refusal { problem, refuser, is_passing } = match self.way.open(&scheduler, door).await {
+                Ok(stream) => {
                     self.gate.reopen();
-                    return Ok(socket);
+                    return Ok(stream);
                 }
-                Err(error) => error,
+                Err(refusal) => refusal,
             };
-            let problem = error.to_string();
-            self.gate.failed(pass, error.refuser(), &problem);
-            if !error.is_passing() || Instant::now() >= deadline {
+            self.gate.failed(pass, refuser, &problem);
+            if !is_passing || Instant::now() >= deadline {
                 return Err(problem);
             }
             tracing::debug!(problem, "trying again");
-        }
-    }
-
-    async fn pod(&self, deadline: Instant) -> Result<String, String> {
-        let mut scheduler = self.scheduler.clone();
-        let known = timeout_at(deadline, scheduler.wait_for(Result::is_ok)).await;
-        match known {
-            Ok(Ok(pod)) => pod.clone(),
-            Ok(Err(_)) | Err(_) => self.scheduler.borrow().clone(),
         }
     }
 

@@ -38,8 +38,11 @@ pub struct ForwarderRecord {
     pub ports: Ports,
     /// The cluster that it is for.
     pub cluster: ClusterKey,
-    /// The API server that it goes through.
+    /// What it goes through: the API server; or, of a machine that is reached without one, where that is.
     pub server: String,
+    /// The address of the one scheduler that it leads to; `None`: it follows the cluster from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
 }
 
 impl ForwarderRecord {
@@ -71,5 +74,23 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_of_the_first_release_is_read() {
+        let told = serde_json::json!({
+            "protocol": 1, "version": "0.1.0", "process": {"pid": 4711, "startTime": 1}, "boot": "b", "machine": "m",
+            "ports": {"comm": 20_000, "dashboard": 20_001},
+            "cluster": {"uid": "0000000000000007", "name": "demo"},
+            "server": "https://192.0.2.1:6443",
+        });
+        let record: ForwarderRecord = serde_json::from_value(told.clone()).unwrap();
+        assert_eq!(record.scheduler, None);
+        assert_eq!(serde_json::to_value(&record).unwrap(), told, "and it reads ours");
     }
 }

@@ -4,24 +4,24 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    time::sleep,
 };
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    api::ApiServer,
     bounded_log::BoundedLog,
     gate::Gate,
     listen::{Hall, Listeners},
     startup::{self, ForwarderStarted, Started},
     status::Door,
     status_board::StatusBoard,
-    watching::{self, Seen},
+    way::Way,
 };
 use crate::provider::os;
 
@@ -30,6 +30,9 @@ const LOG_LIMIT: u64 = 1 << 20;
 
 /// What is logged unless `CREWCALL_LOG` says otherwise.
 const LOGGED: &str = "crewcall=info";
+
+/// How often it looks whether its files are still its own.
+const OWN_EVERY: Duration = Duration::from_secs(10);
 
 /// Enough for the encryption of one large transfer beside everything else.
 const THREADS: usize = 2;
@@ -55,6 +58,9 @@ pub enum ForwarderError {
     /// Nobody said what to forward.
     #[error("the forwarder was not told on its standard input what to forward: {0}")]
     NotTold(io::Error),
+    /// It does not know how to get there.
+    #[error("cannot forward: {0}")]
+    NoWay(String),
     /// There are no ports.
     #[error("there is no free port on 127.0.0.1: {0}")]
     Listen(io::Error),
@@ -141,33 +147,51 @@ async fn serve(started: Started) -> Result<(), ForwarderError> {
     let request = Arc::new(request.clone());
     tracing::info!(
         cluster = %request.cluster.name, comm = ports.comm, dashboard = ports.dashboard,
-        server = request.api.server, "forwarding"
+        server = request.server(), "forwarding"
     );
-    let api = ApiServer::new(request.api.clone(), lent.clone());
     let board = StatusBoard::open(files.clone());
-    let (found, scheduler) = watch::channel(Err("the scheduler's pod was not looked for yet".to_owned()));
     let gate = Arc::new(Gate::new(request.cluster.uid.as_str()));
-    let hall = Hall {
-        request: Arc::clone(&request),
-        api: api.clone(),
-        scheduler,
-        gate: Arc::clone(&gate),
-        board: Arc::clone(&board),
-    };
+    let way =
+        Way::new(&request, lent.clone(), &board, &gate, &files.directory).map_err(ForwarderError::NoWay)?;
+    let hall = Hall { request, way: way.clone(), gate, board: Arc::clone(&board) };
     admit(&hall, listeners)?;
-    let seen = Seen { board: Arc::clone(&board), gate, scheduler: found };
-    tokio::spawn(watching::follow_scheduler(api.clone(), Arc::clone(&request), seen));
     tokio::spawn(async move { board.keep_written().await });
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("told to end"),
-        () = watching::anchor_is_gone(api, request) => {
+        _ = terminate.recv() => {
+            tracing::info!("told to end");
+            way.close().await;
+        }
+        () = way.is_over() => {
+            tracing::info!("no session can be started from here: another forwarder may have other credentials, and another path");
+            way.close().await;
+        }
+        () = is_disowned(&started) => {
+            tracing::info!("somebody has removed this forwarder's files: there may be another one");
+            way.close().await;
+        }
+        () = way.is_gone() => {
             tracing::info!("the cluster is gone");
-            // The lock is still held, so that nobody has begun to use it again.
-            os::remove_all(&files.directory)
-                .map_err(|error| ForwarderError::io("remove", &files.directory, &error))?;
+            way.close().await;
+            // As long as the lock is held, nobody has begun to use it again.
+            if has_its_files(&started) {
+                os::remove_all(&files.directory)
+                    .map_err(|error| ForwarderError::io("remove", &files.directory, &error))?;
+            }
         }
     }
     Ok(())
+}
+
+/// Returns when its files are not there any more, or another forwarder's.
+async fn is_disowned(started: &Started) {
+    while has_its_files(started) {
+        sleep(OWN_EVERY).await;
+    }
+}
+
+fn has_its_files(started: &Started) -> bool {
+    // What cannot be looked at now is not said to be gone.
+    os::leads_to(&started.files.lock, &started.lock).unwrap_or(true)
 }
 
 fn admit(hall: &Hall, listeners: &Listeners) -> Result<(), ForwarderError> {

@@ -4,16 +4,14 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
 use jiff::Timestamp;
 use rustix::process::Signal;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::Command,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -27,7 +25,7 @@ use super::{
 };
 use crate::{
     model::{BootId, CallerEnvironment, ClusterUid, MachineId},
-    provider::{ErrorKind, ProviderError, os},
+    provider::{ErrorKind, ProviderError, child, os},
 };
 
 /// How long a forwarder may take from its start until it listens.
@@ -66,13 +64,13 @@ impl Forwarders {
     }
 
     /// The local ports of a cluster, behind which its forwarder is alive; it is started if there is none. One that
-    /// runs is left as it is, also one of another release.
+    /// runs is left as it is, also one of another release, unless it leads to one scheduler and another is asked for.
     ///
     /// `environment` is the whole environment of a new one. What the kubeconfig's credential programs need beyond it
     /// is `lent`, which it keeps in its memory alone.
     ///
     /// # Errors
-    /// When none could be started. Whether the API server can be reached is not looked at; see
+    /// When none could be started. Whether the scheduler can be reached is not looked at; see
     /// [`Forwarders::status`].
     pub async fn ensure(
         &self,
@@ -85,10 +83,11 @@ impl Forwarders {
         loop {
             if is_locked(&files)? {
                 if let Some(record) = self.living(&files)? {
-                    if record.protocol >= OLDEST_PROTOCOL {
+                    if fits(&record, request) {
                         return Ok(record.ports);
                     }
-                    tracing::info!(version = record.version, "replacing a forwarder that is too old");
+                    let (version, led) = (&record.version, &record.scheduler);
+                    tracing::info!(version, led, "replacing a forwarder: too old, or to a scheduler before");
                     self.stop(&files).await?;
                 }
             } else if let Some(ports) = self.start(request, environment, lent).await? {
@@ -104,11 +103,17 @@ impl Forwarders {
         }
     }
 
-    /// Ends a cluster's forwarder and forgets its ports. None is fine.
-    pub async fn end(&self, cluster: &ClusterUid) -> Result<(), ProviderError> {
+    /// Ends a cluster's forwarder, and keeps what it has written. None is fine. Returns the directory where that lies.
+    pub async fn halt(&self, cluster: &ClusterUid) -> Result<PathBuf, ProviderError> {
         let files = files::of_cluster(&self.state, cluster);
         self.stop(&files).await?;
-        os::remove_all(&files.directory).map_err(|error| cannot("remove", &files.directory, &error))
+        Ok(files.directory)
+    }
+
+    /// Ends a cluster's forwarder and forgets its ports. None is fine.
+    pub async fn end(&self, cluster: &ClusterUid) -> Result<(), ProviderError> {
+        let directory = self.halt(cluster).await?;
+        os::remove_all(&directory).map_err(|error| cannot("remove", &directory, &error))
     }
 
     /// All that there are on this machine, dead and alive.
@@ -202,55 +207,27 @@ impl Forwarders {
             )
         };
         let arguments = ForwarderArguments { state: self.state.clone() };
-        let mut child = Command::new(&self.program)
-            .arg("__forwarder")
-            .args(arguments.to_arguments())
-            .env_clear()
-            .envs(environment)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| failed(&error))?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        // Whenever it ends, it must not stay as a zombie.
-        tokio::spawn(async move { child.wait().await });
-        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
-            return Err(failed(&"it has no pipes"));
-        };
+        let mut command = Command::new(&self.program);
+        command.arg("__forwarder").args(arguments.to_arguments()).env_clear().envs(environment);
         let start = ForwarderStart {
             request: request.clone(),
             machine: self.machine.clone(),
             boot: self.boot.clone(),
             lent: lent.clone(),
         };
-        let exchange = async {
-            let mut line = serde_json::to_vec(&start).map_err(io::Error::other)?;
-            line.push(b'\n');
-            // One that ended before it read says why on the other pipe.
-            if let Err(error) = stdin.write_all(&line).await
-                && error.kind() != io::ErrorKind::BrokenPipe
-            {
-                return Err(error);
-            }
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line).await?;
-            io::Result::Ok(line)
-        };
-        let line = timeout(START, exchange)
-            .await
-            .map_err(|_| failed(&format!("it did not listen within {} s", START.as_secs())))?
-            .map_err(|error| failed(&error))?;
-        if line.is_empty() {
-            return Err(failed(&"it ended before it listened"));
-        }
-        match serde_json::from_str(&line) {
+        let answer = child::start(&mut command, &start, START).await.map_err(|error| failed(&error))?;
+        match serde_json::from_str(&answer) {
             Ok(ForwarderStarted::Listening(ports)) => Ok(Some(ports)),
             Ok(ForwarderStarted::RunsAlready) => Ok(None),
             Ok(ForwarderStarted::Failed(problem)) => Err(failed(&problem)),
             Err(error) => Err(failed(&format!("it said something odd: {error}"))),
         }
     }
+}
+
+/// Whether a forwarder does what is asked for. One that follows its cluster leads to every scheduler.
+fn fits(record: &ForwarderRecord, request: &ForwardRequest) -> bool {
+    record.protocol >= OLDEST_PROTOCOL && record.scheduler == request.scheduler()
 }
 
 fn readable(files: &Files) -> Option<ForwarderRecord> {

@@ -1,29 +1,27 @@
 //! The provider against an account that lives in memory.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod account;
+mod fleets;
 
-use async_trait::async_trait;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
+use self::account::Fake;
 use super::{
-    Belonging, Ec2Api, Ec2Provider, GroupCall, ParameterCall, Secrecy, SeenGroup, Whose,
-    build::{ClientBlock, InstancesCall, Market},
+    Ec2Provider, Secrecy, Whose,
+    build::{ClientBlock, Market},
     names::{self, tag},
-    observe::{InstanceState, SeenInstance},
+    observe::InstanceState,
+    testing::{self, now},
 };
 use crate::{
-    engine::{Engine as _, dask::DaskEngine},
     model::{
         AnchorState, CallerContext, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId,
-        LaunchId, NodeId, NodeState, Stop, TemplateHash,
+        LaunchId, NodeId, NodeState, Stop,
     },
-    provider::{AnchorRequest, Caller, LaunchRequest, Provider as _, ProviderError, Removal, Vitality},
-    security::{CertificateRole, ClusterAuthority, Identity},
+    provider::{AnchorRequest, Caller, LaunchRequest, Provider as _, Removal, Vitality},
+    security::Identity,
     spec::{ComputeCluster, GroupName, load},
 };
 
@@ -41,237 +39,6 @@ spec:
   workers: {replicas: 3, memory: 2GiB, ec2: {purchase: spotWithFallback}}
 "#;
 
-/// An account. Every call is counted by its name.
-#[derive(Default)]
-struct Account {
-    instances: BTreeMap<InstanceId, SeenInstance>,
-    tokens: BTreeMap<String, (InstancesCall, Vec<InstanceId>)>,
-    groups: BTreeMap<String, SeenGroup>,
-    parameters: BTreeMap<String, (String, Secrecy)>,
-    consoles: BTreeMap<InstanceId, String>,
-    calls: BTreeMap<&'static str, u32>,
-    /// The next call of that name has its effect, and its reply is lost.
-    lose: BTreeSet<&'static str>,
-    /// Where the caller is.
-    caller: Option<IpAddr>,
-    /// There is no room for this market.
-    full: Option<Market>,
-}
-
-#[derive(Default)]
-struct Fake(Mutex<Account>);
-
-impl Fake {
-    fn call<T>(
-        &self,
-        name: &'static str,
-        act: impl FnOnce(&mut Account) -> Result<T, ProviderError>,
-    ) -> Result<T, ProviderError> {
-        let mut account = self.0.lock().unwrap();
-        *account.calls.entry(name).or_default() += 1;
-        let outcome = act(&mut account);
-        if account.lose.remove(name) { Err(ProviderError::unsure("the reply was lost")) } else { outcome }
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Account) -> T) -> T {
-        act(&mut self.0.lock().unwrap())
-    }
-}
-
-fn fits(tags: &BTreeMap<String, String>, of: &Belonging) -> bool {
-    let is = |key: &str, value: &str| tags.get(key).is_some_and(|found| found == value);
-    match of {
-        Belonging::Cluster(uid) => is(tag::CLUSTER_UID, uid.as_str()),
-        Belonging::Launch(uid, launch) => {
-            is(tag::CLUSTER_UID, uid.as_str()) && is(tag::LAUNCH, launch.as_str())
-        }
-        Belonging::Installation(id) => is(tag::INSTALLATION, id),
-        Belonging::Anybody => tags.contains_key(tag::INSTALLATION),
-    }
-}
-
-#[async_trait]
-impl Ec2Api for Fake {
-    fn region(&self) -> &'static str {
-        "eu-central-1"
-    }
-
-    fn machines_ssm(&self) -> String {
-        "https://ssm.eu-central-1.amazonaws.com".to_owned()
-    }
-
-    fn renew(&self, _: &CallerEnvironment) {}
-
-    async fn callers_address(&self) -> Option<IpAddr> {
-        self.with(|account| account.caller)
-    }
-
-    async fn instances(&self, of: &Belonging) -> Result<Vec<SeenInstance>, ProviderError> {
-        self.call("instances", |account| {
-            Ok(account.instances.values().filter(|one| fits(&one.tags, of)).cloned().collect())
-        })
-    }
-
-    async fn run_instances(&self, call: &InstancesCall) -> Result<Vec<InstanceId>, ProviderError> {
-        self.call("run_instances", |account| {
-            if let Some((known, made)) = account.tokens.get(&call.token) {
-                let mismatch = ProviderError::new(ErrorKind::Conflict, "IdempotentParameterMismatch");
-                return if known == call { Ok(made.clone()) } else { Err(mismatch) };
-            }
-            if account.full == Some(call.choice.market) {
-                return Err(ProviderError::new(ErrorKind::Capacity, "InsufficientInstanceCapacity"));
-            }
-            let made: Vec<InstanceId> = (0..call.count)
-                .map(|_| {
-                    let id = InstanceId::new(format!("i-{:017x}", account.instances.len()));
-                    let seen = SeenInstance {
-                        id: id.clone(),
-                        state: InstanceState::Running,
-                        reason: None,
-                        launched_at: now(),
-                        private_address: "10.0.0.5".parse().ok(),
-                        public_address: "203.0.113.5".parse().ok(),
-                        instance_type: call.choice.instance_type.to_string(),
-                        tags: call.tags.clone(),
-                    };
-                    account.instances.insert(id.clone(), seen);
-                    id
-                })
-                .collect();
-            account.tokens.insert(call.token.clone(), (call.clone(), made.clone()));
-            Ok(made)
-        })
-    }
-
-    async fn terminate(&self, instances: &[InstanceId]) -> Result<(), ProviderError> {
-        self.call("terminate", |account| {
-            let unknown = instances.iter().filter(|id| !account.instances.contains_key(id));
-            let unknown: Vec<&str> = unknown.map(InstanceId::as_str).collect();
-            if !unknown.is_empty() {
-                let message = format!("the instance IDs '{}' do not exist", unknown.join(", "));
-                return Err(ProviderError::new(ErrorKind::NotFound, message));
-            }
-            for id in instances {
-                account.instances.get_mut(id).unwrap().state = InstanceState::Terminated;
-            }
-            Ok(())
-        })
-    }
-
-    async fn tag(
-        &self,
-        instances: &[InstanceId],
-        tags: &BTreeMap<String, String>,
-    ) -> Result<(), ProviderError> {
-        self.call("tag", |account| {
-            for id in instances {
-                account.instances.get_mut(id).unwrap().tags.extend(tags.clone());
-            }
-            Ok(())
-        })
-    }
-
-    async fn untag(&self, instances: &[InstanceId], key: &str) -> Result<(), ProviderError> {
-        self.call("untag", |account| {
-            for id in instances {
-                account.instances.get_mut(id).unwrap().tags.remove(key);
-            }
-            Ok(())
-        })
-    }
-
-    async fn console(&self, instance: &InstanceId) -> Result<String, ProviderError> {
-        self.call("console", |account| Ok(account.consoles.get(instance).cloned().unwrap_or_default()))
-    }
-
-    async fn root_device(&self, _: &str) -> Result<Option<String>, ProviderError> {
-        Ok(Some("/dev/sda1".to_owned()))
-    }
-
-    async fn vpc_of_subnet(&self, _: &str) -> Result<String, ProviderError> {
-        Ok("vpc-1".to_owned())
-    }
-
-    async fn groups(&self, of: &Belonging) -> Result<Vec<SeenGroup>, ProviderError> {
-        self.call("groups", |account| {
-            Ok(account.groups.values().filter(|one| fits(&one.tags, of)).cloned().collect())
-        })
-    }
-
-    async fn create_group(&self, call: &GroupCall) -> Result<String, ProviderError> {
-        self.call("create_group", |account| {
-            if account.groups.contains_key(&call.name) {
-                return Err(ProviderError::new(ErrorKind::Conflict, "InvalidGroup.Duplicate"));
-            }
-            let group = SeenGroup {
-                id: call.name.clone(),
-                tags: call.tags.clone(),
-                members_are_in: false,
-                clients: Vec::new(),
-            };
-            account.groups.insert(call.name.clone(), group);
-            Ok(call.name.clone())
-        })
-    }
-
-    async fn let_members_in(&self, group: &str) -> Result<(), ProviderError> {
-        self.call("let_members_in", |account| {
-            account.groups.get_mut(group).unwrap().members_are_in = true;
-            Ok(())
-        })
-    }
-
-    async fn let_in(&self, group: &str, blocks: &[ClientBlock]) -> Result<(), ProviderError> {
-        self.call("let_in", |account| {
-            account.groups.get_mut(group).unwrap().clients.extend(blocks.to_vec());
-            Ok(())
-        })
-    }
-
-    async fn shut_out(&self, group: &str, blocks: &[ClientBlock]) -> Result<(), ProviderError> {
-        self.call("shut_out", |account| {
-            account.groups.get_mut(group).unwrap().clients.retain(|block| !blocks.contains(block));
-            Ok(())
-        })
-    }
-
-    async fn delete_group(&self, group: &str) -> Result<(), ProviderError> {
-        self.call("delete_group", |account| {
-            if account.instances.values().any(|one| one.state != InstanceState::Terminated) {
-                return Err(ProviderError::new(ErrorKind::Conflict, "DependencyViolation"));
-            }
-            account.groups.remove(group);
-            Ok(())
-        })
-    }
-
-    async fn parameters(&self, path: &str) -> Result<Vec<String>, ProviderError> {
-        let below = format!("{path}/");
-        self.call("parameters", |account| {
-            Ok(account.parameters.keys().filter(|name| name.starts_with(&below)).cloned().collect())
-        })
-    }
-
-    async fn put_parameter(&self, call: &ParameterCall) -> Result<(), ProviderError> {
-        self.call("put_parameter", |account| {
-            account.parameters.insert(call.name.clone(), (call.value.clone(), call.secrecy));
-            Ok(())
-        })
-    }
-
-    async fn delete_parameters(&self, names: &[String]) -> Result<(), ProviderError> {
-        assert!(names.len() <= 10);
-        self.call("delete_parameters", |account| {
-            account.parameters.retain(|name, _| !names.contains(name));
-            Ok(())
-        })
-    }
-}
-
-fn now() -> Timestamp {
-    "2026-11-23T09:00:00Z".parse().unwrap()
-}
-
 struct Scene {
     fake: Arc<Fake>,
     cluster: ClusterKey,
@@ -281,15 +48,17 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let cluster = ClusterKey { uid: ClusterUid::from_random(7), name: "demo".parse().unwrap() };
+        Self::of(DOCUMENT)
+    }
+
+    fn of(document: &str) -> Self {
         let fake = Arc::new(Fake::default());
         fake.with(|account| account.caller = "198.51.100.7".parse().ok());
-        let authority = ClusterAuthority::new(&cluster.uid, Duration::from_hours(24), now()).unwrap();
         Self {
             fake,
-            cluster,
-            document: Arc::new(load("test", DOCUMENT).unwrap().cluster),
-            identity: Arc::new(authority.issue(CertificateRole::Worker, &[]).unwrap()),
+            cluster: testing::cluster(),
+            document: testing::document(document),
+            identity: testing::identity(),
         }
     }
 
@@ -310,22 +79,12 @@ impl Scene {
     }
 
     fn launch(&self, number: u64, choice: u32) -> LaunchRequest {
-        let group = GroupName::workers();
-        let id = NodeId::launched(self.cluster.name.clone(), group.clone(), InstanceId::placeholder());
         let launch = LaunchId::from_random(number);
-        let program = DaskEngine::default().worker_launch(&self.document, &id, &group, "tls://10.0.0.4:8786");
+        let environment = [("MY_TOKEN".to_owned(), "s3cret".to_owned())].into();
         LaunchRequest {
-            cluster: self.cluster.clone(),
-            document: self.document.clone(),
-            token: launch.token(&self.cluster.uid),
-            launch,
-            group,
-            count: 3,
             choice,
-            template: TemplateHash::new("abc"),
-            expires_at: Some("2026-11-24T10:00:00Z".parse().unwrap()),
-            program: Arc::new(program),
-            identity: Some(self.identity.clone()),
+            environment: Some(CallerEnvironment(environment)),
+            ..testing::request(&self.document, &GroupName::workers(), launch, self.identity.clone())
         }
     }
 }
@@ -367,7 +126,7 @@ async fn a_launch_whose_reply_was_lost_makes_nothing_twice_also_after_a_restart(
     let scene = Scene::new();
     let provider = scene.provider();
     provider.ensure_anchor(&scene.anchor(Some("s3cret"))).await.unwrap();
-    scene.fake.with(|account| account.lose.insert("run_instances"));
+    scene.fake.with(|account| account.lose.insert("create_fleet"));
     let lost = provider.launch(&scene.launch(1, 0)).await.unwrap_err();
     assert_eq!(lost.kind, ErrorKind::Transient);
     let launched = scene.provider().launch(&scene.launch(1, 0)).await.unwrap();
@@ -396,7 +155,7 @@ async fn many_workers_take_no_more_calls_than_few() {
     let many = LaunchRequest { count: 1_000, ..scene.launch(2, 0) };
     assert_eq!(provider.launch(&many).await.unwrap().instances.len(), 1_000);
     let after = scene.fake.with(|account| account.calls.clone());
-    assert_eq!(after["run_instances"], before["run_instances"] + 1);
+    assert_eq!(after["create_fleet"], before["create_fleet"] + 1);
     assert_eq!(after["put_parameter"], before["put_parameter"]);
     let observed = provider.observe(&scene.cluster).await.unwrap();
     let names: Vec<_> = observed.nodes.iter().map(|node| node.id.name()).collect();
@@ -423,15 +182,15 @@ async fn no_room_leaves_nothing_and_another_choice_may_have_some() {
 #[tokio::test]
 async fn a_secret_that_nobody_has_any_more_is_asked_for_unless_it_is_kept_already() {
     let scene = Scene::new();
-    scene.provider().ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
-    let forgot = scene.provider();
-    let missing = forgot.launch(&scene.launch(1, 0)).await.unwrap_err();
+    let provider = scene.provider();
+    provider.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
+    // As after a restart, until somebody hands it over again.
+    let without = |number| LaunchRequest { environment: None, ..scene.launch(number, 0) };
+    let missing = provider.launch(&without(1)).await.unwrap_err();
     assert_eq!(missing.kind, ErrorKind::Auth);
     assert!(missing.message.contains("MY_TOKEN"));
-    let knows = scene.provider();
-    knows.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
-    knows.launch(&scene.launch(1, 0)).await.unwrap();
-    scene.provider().launch(&scene.launch(2, 0)).await.unwrap();
+    provider.launch(&scene.launch(1, 0)).await.unwrap();
+    scene.provider().launch(&without(2)).await.unwrap();
 }
 
 #[tokio::test]
@@ -449,7 +208,7 @@ async fn deleting_goes_on_until_nothing_is_left_and_takes_nobody_elses() {
     }
     scene.fake.with(|account| {
         assert!(account.instances.values().all(|one| one.state == InstanceState::Terminated));
-        assert!(account.groups.is_empty());
+        assert!(account.groups.is_empty() && account.templates.is_empty() && account.fleets.is_empty());
         assert_eq!(account.parameters.keys().collect::<Vec<_>>(), [&other]);
     });
     assert_eq!(scene.provider().remove_anchor(&scene.cluster).await.unwrap(), Removal::Gone);
@@ -463,7 +222,10 @@ async fn what_an_installation_made_is_listed_and_swept_by_cluster() {
     provider.launch(&scene.launch(1, 0)).await.unwrap();
     let managed = provider.list_managed().await.unwrap();
     assert_eq!(managed.len(), 1);
-    assert_eq!((managed[0].description.as_str(), managed[0].vitality), ("3 machines", Vitality::Alive));
+    assert_eq!(
+        (managed[0].description.as_str(), managed[0].vitality),
+        ("3 machines of cluster demo", Vitality::Alive)
+    );
     while !provider.list_managed().await.unwrap().is_empty() {
         provider.sweep(&managed[0]).await.unwrap();
     }
@@ -486,7 +248,10 @@ async fn machines_of_another_installation_are_ended_only_when_their_own_tag_says
     let late = at(|| "2026-11-24T10:20:00Z".parse().unwrap());
     let found = late.list_managed().await.unwrap();
     assert_eq!((found.len(), found[0].vitality), (1, Vitality::Expired));
-    assert_eq!(found[0].description, "3 machines of another installation, past its tag crewcall:expires-at");
+    assert_eq!(
+        found[0].description,
+        "3 machines of cluster demo of another installation, past its tag crewcall:expires-at"
+    );
     late.sweep(&found[0]).await.unwrap();
     scene.fake.with(|account| {
         assert!(account.instances.values().all(|one| one.state == InstanceState::Terminated));
@@ -570,4 +335,75 @@ async fn a_document_that_cannot_work_is_refused_before_anything_is_made() {
     assert!(limited.contains("`maxHourlyCost` cannot be kept: the price of x9z.large"), "{limited}");
     assert!(scene.fake.with(|account| account.groups.is_empty() && account.instances.is_empty()));
     assert_eq!(names::COMM_PORT, 8786);
+}
+
+/// A program that poses as a forwarder which listens on these ports.
+#[cfg(all(feature = "ec2", target_os = "linux"))]
+fn forwarding(folder: &std::path::Path) -> super::Ec2Forwarding {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use crate::{
+        model::{BootId, Ec2Context, MachineId},
+        provider::Forwarding,
+    };
+
+    let program = folder.join("forwarder");
+    let script = "#!/bin/sh\nread -r told\necho '{\"listening\": {\"comm\": 4710, \"dashboard\": 4711}}'\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let here = (MachineId::new("m"), BootId::new("b"));
+    let files = |_: &ClusterKey| Some(["ca", "cert", "key"].map(std::path::PathBuf::from));
+    let forwarding =
+        Forwarding::new(folder.to_owned(), program, here, std::env::vars().collect(), Arc::new(files));
+    let context = Ec2Context {
+        account: "123456789012".to_owned(),
+        region: "us-east-1".to_owned(),
+        profile: None,
+        config_file: None,
+        credentials_file: None,
+        endpoint: None,
+        address_url: None,
+    };
+    super::Ec2Forwarding::new(forwarding, &context)
+}
+
+#[cfg(all(feature = "ec2", target_os = "linux"))]
+#[tokio::test]
+async fn the_scheduler_that_runs_has_a_dashboard_until_its_cluster_is_removed() {
+    let (scene, folder) = (Scene::new(), tempfile::tempdir().unwrap());
+    let whose = Whose::Installation("here".to_owned());
+    let forwarding = Some(forwarding(folder.path()));
+    let provider = Ec2Provider::with_forwarding(scene.fake.clone(), whose, now, forwarding);
+    provider.ensure_anchor(&scene.anchor(Some("x"))).await.unwrap();
+    provider.launch(&scene.launch(1, 0)).await.unwrap();
+    let links = async || {
+        let nodes = provider.observe(&scene.cluster).await.unwrap().nodes;
+        nodes.into_iter().filter_map(|node| node.dashboard).collect::<Vec<_>>()
+    };
+    assert_eq!(links().await, [""; 0], "there are workers only");
+    scene.fake.with(|account| {
+        let mut machines = account.instances.values_mut();
+        let one = machines.next().unwrap();
+        one.tags.insert(tag::GROUP.to_owned(), "scheduler".to_owned());
+        one.state = InstanceState::Pending;
+        one.public_address = "203.0.113.9".parse().ok();
+    });
+    assert_eq!(links().await, [""; 0], "the scheduler does not run yet");
+    scene.fake.with(|account| account.instances.values_mut().next().unwrap().state = InstanceState::Running);
+    assert_eq!(links().await, ["http://127.0.0.1:4711/status"]);
+
+    // What a forwarder keeps, and is left of one that died.
+    let kept = folder.path().join("forwarders").join(scene.cluster.uid.as_str());
+    std::fs::create_dir_all(&kept).unwrap();
+    provider.remove_anchor(&scene.cluster).await.unwrap();
+    assert!(!kept.exists());
+    assert_eq!(links().await, [""; 0], "it is being removed");
+    while provider.remove_anchor(&scene.cluster).await.unwrap() != Removal::Gone {}
+
+    std::fs::create_dir_all(&kept).unwrap();
+    let managed = provider.list_managed().await.unwrap();
+    assert_eq!(managed.len(), 1);
+    assert!(managed[0].description.starts_with("what a forwarder left of cluster"), "{managed:?}");
+    provider.sweep(&managed[0]).await.unwrap();
+    assert!(!kept.exists());
 }
