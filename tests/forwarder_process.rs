@@ -191,7 +191,8 @@ async fn a_forwarder_whose_files_were_removed_ends_and_leaves_its_successors_alo
     let world = World::new();
     world.ensure().await;
     let before = world.pid();
-    fs::remove_dir_all(world.folder()).unwrap();
+    // In one step: it may be writing there.
+    fs::rename(world.folder(), world.state.path().join("removed")).unwrap();
     world.ensure().await;
     assert_ne!(world.pid(), before);
     eventually("its end", || (!Path::new(&format!("/proc/{before}")).exists()).then_some(())).await;
