@@ -12,7 +12,7 @@ from account import Account, Calls, imagined
 from cloudprovider_side import CloudProvider, remove_group
 from crewcall_side import Ec2Installation
 from figures import Row
-from plain_hosts import BOUND, has_image, none_left, plain_hosts
+from plain_hosts import BOUND, has_image, held_to, none_left, plain_hosts
 from user_data import private_keys
 
 TIME_GOAL, SIZE_GOAL, CALLS_GOAL = 0.8, 8_000.0, 1.0
@@ -39,6 +39,7 @@ class Session:
         peer: An interpreter that has dask-cloudprovider; empty: that side is left out.
         image: Of schedulers and workers.
         sizes: How many workers, where instances are imagined.
+        share: Processors that each host that boots may have; None for all there are.
         hosts: How many workers, where they boot.
         state: Where the double keeps what its hosts have; None with `booted`.
         pairs: How often each comparison on booted hosts is made.
@@ -53,6 +54,7 @@ class Session:
     peer: str
     image: str
     sizes: list[int]
+    share: float | None
     hosts: list[int]
     state: Path | None
     pairs: int
@@ -208,7 +210,11 @@ def _one_of_each(account: Account) -> list[str]:
 
 def connected(session: Session) -> list[Row]:
     """Until all workers have connected on hosts that boot, in turn; and hosts that do nothing else."""
-    return _connected(session, "on booted hosts")
+    if session.state is None:
+        return _connected(session, "on booted hosts")
+    where = "on booted hosts" + (f" of {session.share:g} processors" if session.share else "")
+    with held_to(session.share, session.state):
+        return _connected(session, where)
 
 
 def prepared(session: Session) -> list[Row]:

@@ -63,6 +63,25 @@ def has_image(account: Account, state: Path, image: str) -> Iterator[None]:
         shutil.rmtree(store, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def held_to(processors: float | None, state: Path) -> Iterator[None]:
+    """Have no host that boots within the context use more than so much of a processor, as machines with processors of their own.
+
+    Args:
+        processors: Of each host; None for as much as there is.
+        state: Where the double keeps what its hosts have.
+    """
+    if processors is None:
+        yield
+        return
+    share = state / "processors"
+    share.write_text(f"{processors}")
+    try:
+        yield
+    finally:
+        share.unlink()
+
+
 def none_left(account: Account) -> None:
     """Wait until no host is there any more."""
     processes.wait_until(

@@ -49,6 +49,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, action="append", help="on booted hosts; may be repeated (default: 2, 5)"
     )
+    parser.add_argument(
+        "--share",
+        type=float,
+        help="processors that each host of `connected` may have, like 0.15 (default: as many as there are)",
+    )
     parser.add_argument("--python", default=sys.executable, help="of clients (default: this one)")
     parser.add_argument("--peer-python", default="", help="one that has dask-cloudprovider[aws]")
     parser.add_argument("--binary", help="the program (default: the release build of this repository)")
@@ -87,6 +92,7 @@ def main() -> int:
         image=IMAGE,
         sizes=[1, 10] if options.quick else [1, 10, 100, 1000],
         state=Path(os.environ["CREWCALL_TEST_EC2_STATE"]) if booted else None,
+        share=options.share,
         hosts=options.workers or ([2] if options.quick else [2, 5]),
         pairs=options.pairs or (1 if options.quick else 3),
         end=time.monotonic() + 60.0 * options.minutes,

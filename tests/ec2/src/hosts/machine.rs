@@ -36,13 +36,21 @@ pub(super) struct Machine {
     directory: PathBuf,
 }
 
-/// Runs what is after `-` in a cgroup of its own: hosts would share one otherwise.
+/// How much of a processor each host may have that boots from now on, if somebody has said so: a number like 0.25.
+const PROCESSORS: &str = "processors";
+
+/// Runs what is after the first two words in a cgroup of its own: hosts would share one otherwise. The second word is how many of each
+/// 100,000 µs it may have of processors; a host that cannot be held to that does not boot.
 const IN_OWN_CGROUP: &str = r#"
 for h in /sys/fs/cgroup/*/ /sys/fs/cgroup/; do
   [ -e "$h/cgroup.procs" ] || continue
   case "$h" in */cpuset/) continue ;; esac
-  mkdir -p "$h/crewcall-ec2/$0" 2>/dev/null && echo $$ > "$h/crewcall-ec2/$0/cgroup.procs"
+  own=$h/crewcall-ec2/$0
+  mkdir -p "$own" 2>/dev/null && echo $$ > "$own/cgroup.procs"
+  [ -z "$1" ] || ! { echo "$1" > "$own/cpu.cfs_quota_us" || echo "$1 100000" > "$own/cpu.max"; } || held=1
 done 2>/dev/null
+[ -z "$1" ] || [ -n "$held" ] || { echo "no cgroup holds a host to its processors"; exit 1; }
+shift
 exec "$@"
 "#;
 
@@ -101,7 +109,8 @@ impl Machine {
         }
         let console = fs::OpenOptions::new().create(true).append(true).open(console)?;
         let mut command = std::process::Command::new("bash");
-        command.args(["-c", IN_OWN_CGROUP, &self.id, "systemd-nspawn", "--quiet"]);
+        let quota = self.quota()?.map_or_else(String::new, |micros| micros.to_string());
+        command.args(["-c", IN_OWN_CGROUP, &self.id, &quota, "systemd-nspawn", "--quiet"]);
         command.args([
             "--register=no",
             "--keep-unit",
@@ -125,6 +134,18 @@ impl Machine {
         let child = Command::from(command).spawn()?;
         fs::write(self.directory.join("pid"), child.id().unwrap_or_default().to_string())?;
         Ok(child)
+    }
+
+    /// Of processors, in µs of each 100,000.
+    fn quota(&self) -> io::Result<Option<u64>> {
+        let said = match fs::read_to_string(self.lab.state.join(PROCESSORS)) {
+            Ok(said) => said,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let share = Duration::try_from_secs_f64(said.trim().parse().map_err(io::Error::other)?);
+        let micros = share.map_err(io::Error::other)?.as_micros() * 100_000 / 1_000_000;
+        u64::try_from(micros).map(Some).map_err(io::Error::other)
     }
 
     /// Asks it to power off, then tells it, then kills it.
