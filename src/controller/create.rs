@@ -1,6 +1,6 @@
 //! From a document to a cluster, or to the changes of one.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     ClusterView, CreateMode, CreateOutcome, CreateReply, CreateRequest, Fleet, RequestError,
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     model::{
-        ClusterKey, ClusterRecord, Event, EventKind, Interpreter, Presence, Progress, RECORD_FORMAT,
-        Severity, Wanted,
+        CallerEnvironment, ClusterKey, ClusterRecord, Event, EventKind, Interpreter, Presence, Progress,
+        RECORD_FORMAT, Severity, Wanted,
     },
     provider::{Caller, ErrorKind, Prepared, ProviderError},
     spec::{self, ClusterName, ComputeCluster, Edit, FieldChange},
@@ -222,10 +222,16 @@ impl Fleet {
         let (changes, dry) = (summary(&edit), request.mode == CreateMode::DryRun);
         let outcome = if edit.is_empty() { CreateOutcome::Unchanged } else { CreateOutcome::Updated };
         if !dry {
-            self.provider_of(&record)?.renew(&request.environment);
-            if member.cell.environment().is_none() {
-                member.cell.set_environment(request.environment);
-            }
+            let environment = with_secrets(
+                member.cell.environment(),
+                &record.wanted.document,
+                &wanted,
+                &request.environment,
+            )?;
+            let provider = self.provider_of(&record)?;
+            provider.renew(&request.environment);
+            provider.lend(&request.environment);
+            member.cell.set_environment(environment);
             match outcome {
                 CreateOutcome::Updated => self.apply(member, &wanted, &changes).await?,
                 _ if record.has_failures() => self.ask_again(member).await?,
@@ -313,6 +319,31 @@ pub fn summary(edit: &Edit) -> Vec<String> {
     fields.chain(rolled).chain(added).chain(removed).collect()
 }
 
+/// The environment of a cluster whose document is edited: that which it has, and what `secretEnv` takes from the caller now.
+///
+/// Errors: a variable that the edit names is not set, neither then nor now.
+fn with_secrets(
+    kept: Option<CallerEnvironment>,
+    before: &ComputeCluster,
+    wanted: &ComputeCluster,
+    caller: &CallerEnvironment,
+) -> Result<CallerEnvironment, ProviderError> {
+    let mut kept = kept.unwrap_or_else(|| caller.clone());
+    let known: BTreeSet<&str> = before.spec.secret_variables().collect();
+    for name in wanted.spec.secret_variables() {
+        match caller.0.get(name) {
+            Some(value) => drop(kept.0.insert(name.to_owned(), value.clone())),
+            None if kept.0.contains_key(name) || known.contains(name) => {}
+            None => {
+                let message = format!("`secretEnv` takes the value of {name}, which is not set");
+                let hint = format!("export {name}, then run the same command again");
+                return Err(ProviderError::new(ErrorKind::Invalid, message).with_hint(hint));
+            }
+        }
+    }
+    Ok(kept)
+}
+
 /// What the caller has that the cluster will not follow.
 fn differences(record: &ClusterRecord, request: &CreateRequest) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -334,4 +365,45 @@ fn differences(record: &ClusterRecord, request: &CreateRequest) -> Vec<String> {
         ));
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(secrets: &str) -> ComputeCluster {
+        let text = format!(
+            "apiVersion: crewcall.dev/v1alpha1\nkind: ComputeCluster\nmetadata: {{name: demo}}\nspec: {{\
+             provider: {{local: {{}}}}, secretEnv: {secrets}}}\n"
+        );
+        spec::load("test", &text).unwrap().cluster
+    }
+
+    fn environment(variables: &[(&str, &str)]) -> CallerEnvironment {
+        CallerEnvironment(
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        )
+    }
+
+    #[test]
+    fn a_secret_that_an_edit_names_is_taken_from_whoever_edits() {
+        let (before, after) = (document("{}"), document("{TOKEN: MY_TOKEN}"));
+        let kept = Some(environment(&[("HOME", "/home/first")]));
+        let refused = with_secrets(kept.clone(), &before, &after, &environment(&[])).unwrap_err();
+        assert!(refused.message.contains("MY_TOKEN, which is not set"), "{}", refused.message);
+        let caller = environment(&[("HOME", "/home/second"), ("MY_TOKEN", "secret")]);
+        let given = with_secrets(kept, &before, &after, &caller).unwrap();
+        assert_eq!(given, environment(&[("HOME", "/home/first"), ("MY_TOKEN", "secret")]));
+        let renewed =
+            with_secrets(Some(given.clone()), &after, &after, &environment(&[("MY_TOKEN", "newer")]));
+        assert_eq!(renewed.unwrap().0["MY_TOKEN"], "newer");
+        assert_eq!(with_secrets(Some(given.clone()), &after, &after, &environment(&[])).unwrap(), given);
+    }
+
+    #[test]
+    fn whoever_edits_something_else_need_not_have_the_secrets() {
+        let document = document("{TOKEN: MY_TOKEN}");
+        let caller = environment(&[("HOME", "/home/second")]);
+        assert_eq!(with_secrets(None, &document, &document, &caller).unwrap(), caller);
+    }
 }

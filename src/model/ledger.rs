@@ -49,6 +49,19 @@ pub struct Ledger {
     /// The generation of which a copy is kept where the cluster is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied_generation: Option<u64>,
+    /// Whom the anchor lets in, where addresses decide that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub let_in: Option<LetIn>,
+}
+
+/// The clients for whom an anchor is made, as the document names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LetIn {
+    /// It was begun.
+    Asked(Vec<String>),
+    /// It is done.
+    Done(Vec<String>),
 }
 
 /// How far the anchor is.

@@ -34,8 +34,8 @@ pub use launch::{
     SlotMachine, Spending,
 };
 pub use ledger::{
-    AdaptiveSize, Anchoring, DrainReason, FailureNote, Failures, GroupLedger, HeldUp, Ledger, SlotEntry,
-    Stage,
+    AdaptiveSize, Anchoring, DrainReason, FailureNote, Failures, GroupLedger, HeldUp, Ledger, LetIn,
+    SlotEntry, Stage,
 };
 pub use node::{NodeId, Role};
 pub use observed::{AnchorState, Exit, NodeState, Observed, ObservedNode, Origin};

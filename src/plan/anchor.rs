@@ -11,7 +11,7 @@ use super::{
     situation::{EngineView, Surroundings},
 };
 use crate::{
-    model::{AnchorState, Anchoring, EventKind, FailureNote, Failures, Severity, Stage, WayIn},
+    model::{AnchorState, Anchoring, EventKind, FailureNote, Failures, LetIn, Severity, Stage, WayIn},
     spec::GroupName,
 };
 
@@ -61,33 +61,29 @@ impl Planner<'_> {
         if self.situation.facts.surroundings == Surroundings::Missing {
             return;
         }
-        match &self.situation.operations.anchor {
-            AnchorCall::InFlight => return,
-            AnchorCall::Made(at) if !self.passed(*at, ASK_AGAIN) => return,
-            AnchorCall::Failed(failure) => {
-                let message = failure.message.clone();
-                self.event(Severity::Warning, EventKind::ProviderError, None, message.clone());
-                let note = FailureNote { at: failure.at, node: None, message };
-                record_failure(&mut self.ledger.anchor_failures, true, note);
-            }
-            AnchorCall::NotMade | AnchorCall::Made(_) => {}
+        if let AnchorCall::Failed(failure) = &self.situation.operations.anchor {
+            self.event(Severity::Warning, EventKind::ProviderError, None, failure.message.clone());
         }
-        match next_try(&self.ledger.anchor_failures) {
-            Some(at) if at > self.now() => self.wake_at(at),
-            _ => self.actions.push(Action::EnsureAnchor),
+        self.ask_for_anchor(ASK_AGAIN);
+    }
+
+    /// Has the anchor looked after once more when the document names other clients, and while the scheduler does not answer: the
+    /// address that it lets in may be the caller's no longer.
+    fn reopen(&mut self) {
+        if self.has_other_clients() {
+            self.ask_for_anchor(Duration::ZERO);
+        } else if self.is_shut_out() {
+            self.ask_for_anchor(REOPEN);
+        } else {
+            self.ledger.anchor_failures = Failures::default();
         }
     }
 
-    /// Has the anchor looked after once more while the scheduler does not answer: the address that it lets in may be the
-    /// caller's no longer.
-    fn reopen(&mut self) {
-        if !self.is_shut_out() {
-            self.ledger.anchor_failures = Failures::default();
-            return;
-        }
+    /// Has the anchor made, unless that is under way, was done within `again`, or has failed a moment ago.
+    fn ask_for_anchor(&mut self, again: Duration) {
         match &self.situation.operations.anchor {
             AnchorCall::InFlight => return,
-            AnchorCall::Made(at) if !self.passed(*at, REOPEN) => return,
+            AnchorCall::Made(at) if !self.passed(*at, again) => return,
             AnchorCall::Failed(failure) => {
                 let note = FailureNote { at: failure.at, node: None, message: failure.message.clone() };
                 record_failure(&mut self.ledger.anchor_failures, true, note);
@@ -96,8 +92,40 @@ impl Planner<'_> {
         }
         match next_try(&self.ledger.anchor_failures) {
             Some(at) if at > self.now() => self.wake_at(at),
-            _ => self.actions.push(Action::EnsureAnchor),
+            _ => {
+                self.ledger.let_in = self.clients().map(LetIn::Asked);
+                self.actions.push(Action::EnsureAnchor);
+            }
         }
+    }
+
+    /// Whom the document lets in, where addresses decide that.
+    fn clients(&self) -> Option<Vec<String>> {
+        if self.situation.facts.way_in == WayIn::Open {
+            return None;
+        }
+        Some(
+            self.situation
+                .record
+                .wanted
+                .document
+                .spec
+                .ec2()
+                .map(|ec2| ec2.client_cidrs.clone())
+                .unwrap_or_default(),
+        )
+    }
+
+    /// Whether the document names others than those for whom the anchor was made.
+    fn has_other_clients(&mut self) -> bool {
+        let Some(clients) = self.clients() else { return false };
+        match (self.ledger.let_in.take(), &self.situation.operations.anchor) {
+            (Some(LetIn::Asked(asked)), AnchorCall::Made(_)) => self.ledger.let_in = Some(LetIn::Done(asked)),
+            // It was made by who did not note for whom.
+            (None, _) => self.ledger.let_in = Some(LetIn::Done(clients.clone())),
+            (noted, _) => self.ledger.let_in = noted,
+        }
+        self.ledger.let_in != Some(LetIn::Done(clients))
     }
 
     /// Whether the scheduler runs and has not answered for a while, and addresses decide who reaches it.

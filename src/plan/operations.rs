@@ -197,6 +197,11 @@ impl Operations {
         !self.launching.is_empty() || self.launch_calls.values().any(under_way)
     }
 
+    /// Whether a call is under way that makes something of the cluster where it runs.
+    pub fn is_making(&self) -> bool {
+        self.anchor == AnchorCall::InFlight || self.copy == CopyCall::InFlight || self.is_launching()
+    }
+
     /// Notes the end of the call that writes expiry dates, however it ended.
     pub fn expiry_ended(&mut self, to: Option<Timestamp>, now: Timestamp) {
         self.expiry = Some(ExpiryCall::Ended { to, ended: now });

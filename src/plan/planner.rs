@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     conditions,
-    operations::{AnchorCall, CopyCall},
+    operations::AnchorCall,
     outcome::{Action, Outcome, Plan},
     situation::{EngineView, Situation},
     size::desired,
@@ -214,11 +214,7 @@ impl<'a> Planner<'a> {
         if operations.is_launching() {
             self.note_launching();
         }
-        let busy = operations.removing_anchor
-            || operations.anchor == AnchorCall::InFlight
-            || operations.copy == CopyCall::InFlight
-            || operations.is_launching();
-        if busy {
+        if operations.removing_anchor || operations.is_making() {
             return Outcome::Continues;
         }
         // What does not show any more may have left something: whoever made it has to say that it is gone.

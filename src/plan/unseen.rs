@@ -50,5 +50,7 @@ pub fn unseen_conditions(
 pub fn unseen_action(record: &ClusterRecord, operations: &Operations, now: Timestamp) -> Option<Action> {
     let unwanted = matches!(record.wanted.presence, Presence::Absent(_));
     let asked = operations.anchor_removed.is_some_and(|ended| later(ended, REMOVE_AGAIN) > now);
-    (unwanted && !operations.removing_anchor && !asked).then_some(Action::RemoveAnchor)
+    // What still lands after the last look at what there is would stay.
+    let busy = operations.removing_anchor || operations.is_making();
+    (unwanted && !busy && !asked).then_some(Action::RemoveAnchor)
 }

@@ -108,6 +108,12 @@ impl ClusterSpec {
             .chain(self.worker_groups.iter().map(|(name, group)| (name.clone(), group)))
     }
 
+    /// Names of the caller's variables from which the document takes secrets.
+    pub fn secret_variables(&self) -> impl Iterator<Item = &str> {
+        let groups = self.groups().flat_map(|(_, group)| group.secret_env.values());
+        groups.chain(self.secret_env.values()).map(String::as_str)
+    }
+
     /// The group of that name.
     pub fn group(&self, name: &GroupName) -> Option<&WorkerGroupSpec> {
         if *name == GroupName::workers() { Some(&self.workers) } else { self.worker_groups.get(name) }

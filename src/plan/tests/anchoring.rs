@@ -4,6 +4,7 @@ use super::{batches, story::Story};
 use crate::{
     model::{ErrorKind, RecordCopies, WayIn},
     plan::{Adoption, AnchorCall, CopyCall, EngineView, LaunchFailure, Operations, adopt},
+    spec::{Ec2Spec, ProviderSpec},
 };
 
 /// A cluster at rest whose scheduler does not answer any more.
@@ -52,6 +53,39 @@ fn failures_to_let_an_address_in_are_tried_ever_less_often() {
         story.after(1).plan();
     }
     assert!((3..20).contains(&tries), "{tries}");
+}
+
+/// As `edited` has it, who is let in.
+fn lets_in(story: &mut Story, clients: &str) {
+    let provider =
+        ProviderSpec::Ec2(Box::new(Ec2Spec { client_cidrs: vec![clients.to_owned()], ..Ec2Spec::default() }));
+    story.record.wanted.document.spec.provider = provider;
+    story.record.wanted.generation += 1;
+}
+
+#[test]
+fn clients_that_are_edited_are_let_in_once_while_the_scheduler_answers() {
+    let mut story = Story::running(1);
+    story.facts.way_in = WayIn::ByAddress;
+    story.after(60);
+    assert!(!story.plan().contains("make the anchor"), "as it was made");
+    lets_in(&mut story, "203.0.113.7/32");
+    assert!(story.plan().contains("make the anchor"));
+    assert!(!story.after(60).plan().contains("make the anchor"));
+    // Another controller knows it from the ledger.
+    story.operations = Operations::default();
+    assert!(!story.plan().contains("make the anchor"));
+}
+
+#[test]
+fn clients_that_nobody_knows_to_be_let_in_are_let_in_again() {
+    let mut story = Story::running(1);
+    story.facts.way_in = WayIn::ByAddress;
+    story.after(60).plan();
+    lets_in(&mut story, "203.0.113.7/32");
+    assert!(story.plan().contains("make the anchor"));
+    story.operations = Operations::default();
+    assert!(story.plan().contains("make the anchor"), "the controller died before the reply");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::story::{Story, fixed};
 use crate::{
     model::{AnchorState, ConditionKind, EndReason, Ending, ErrorKind, Observed, Presence},
-    plan::{Action, AnchorCall, unseen_action, unseen_conditions},
+    plan::{Action, AnchorCall, CopyCall, unseen_action, unseen_conditions},
     spec::{Span, TimeLimit},
 };
 
@@ -43,6 +43,9 @@ fn a_cluster_that_cannot_be_seen_is_not_shown_as_ready_and_can_still_be_removed(
     delete(&mut story);
     assert_eq!(unseen(&mut story), Some(Action::RemoveAnchor));
     assert_eq!(story.phase(), "Deleting");
+    story.operations.copy = CopyCall::InFlight;
+    assert_eq!(unseen(&mut story), None, "what lands afterwards would stay");
+    story.operations.copy = CopyCall::NotMade;
     story.operations.removing_anchor = true;
     assert_eq!(unseen(&mut story), None, "it is under way");
     story.operations.anchor_removal_ended(None, story.now);

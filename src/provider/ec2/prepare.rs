@@ -67,9 +67,7 @@ fn check_prices(cluster: &ComputeCluster, region: &str) -> Result<(), ProviderEr
 
 /// Whether the caller has what `secretEnv` names.
 pub fn check_secrets(cluster: &ComputeCluster, caller: &Caller) -> Result<(), ProviderError> {
-    let groups = cluster.spec.worker_groups.values().chain([&cluster.spec.workers]);
-    let mut all = groups.flat_map(|group| group.secret_env.values()).chain(cluster.spec.secret_env.values());
-    match all.find(|name| !caller.environment.0.contains_key(*name)) {
+    match cluster.spec.secret_variables().find(|name| !caller.environment.0.contains_key(*name)) {
         None => Ok(()),
         Some(name) => Err(ProviderError::new(
             ErrorKind::Invalid,

@@ -231,7 +231,6 @@ impl Provider for Ec2Provider {
 
     async fn ensure_anchor(&self, request: &AnchorRequest) -> Result<(), ProviderError> {
         let cluster = &request.cluster;
-        self.api().renew(&request.environment);
         let group = anchor::ensure(self.api(), request, &self.installation()?, (self.shared.now)()).await?;
         self.shared.memories.with(&cluster.uid, |memory| {
             memory.group = Some(group);

@@ -278,7 +278,7 @@ pub fn secret_values(
 ) -> Result<BTreeMap<String, String>, ProviderError> {
     prepare::check_secrets(cluster, caller)?;
     let value = |name: &str| Some((name.to_owned(), caller.environment.0.get(name)?.clone()));
-    Ok(prepare::secret_variables(cluster).filter_map(value).collect())
+    Ok(cluster.spec.secret_variables().filter_map(value).collect())
 }
 
 fn regarding(name: &ClusterName) -> String {

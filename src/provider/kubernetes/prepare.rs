@@ -128,7 +128,7 @@ pub async fn resolve_image(
 pub fn check_secrets(cluster: &ComputeCluster, caller: &Caller) -> Result<(), ProviderError> {
     let environment = &caller.environment.0;
     let missing: Vec<&str> =
-        secret_variables(cluster).filter(|name| !environment.contains_key(*name)).collect();
+        cluster.spec.secret_variables().filter(|name| !environment.contains_key(*name)).collect();
     match missing.first() {
         None => Ok(()),
         Some(first) => Err(ProviderError::new(
@@ -137,11 +137,4 @@ pub fn check_secrets(cluster: &ComputeCluster, caller: &Caller) -> Result<(), Pr
         )
         .with_hint(format!("export {first}, then run the same command again"))),
     }
-}
-
-/// Names of the caller's variables that hold secrets of the cluster.
-pub fn secret_variables(cluster: &ComputeCluster) -> impl Iterator<Item = &str> {
-    let groups = cluster.spec.worker_groups.values().chain([&cluster.spec.workers]);
-    let all = groups.flat_map(|group| group.secret_env.values()).chain(cluster.spec.secret_env.values());
-    all.map(String::as_str)
 }

@@ -365,7 +365,7 @@ fn secret_values(
     environment: &CallerEnvironment,
 ) -> Result<Option<std::collections::BTreeMap<String, String>>, ProviderError> {
     let mut values = std::collections::BTreeMap::new();
-    for name in prepare::secret_variables(document) {
+    for name in document.spec.secret_variables() {
         let Some(value) = environment.0.get(name) else {
             let message = format!("the value of {name}, which `secretEnv` names, is not at hand any more");
             return Err(ProviderError::new(ErrorKind::Auth, message)

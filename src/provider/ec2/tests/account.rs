@@ -47,6 +47,8 @@ pub struct Account {
     pub full_type: Option<&'static str>,
     /// What was made is not described yet.
     pub hides: bool,
+    /// How often credentials were handed over.
+    pub renewals: u32,
 }
 
 #[derive(Default)]
@@ -121,7 +123,9 @@ impl Ec2Api for Fake {
         "https://ssm.eu-central-1.amazonaws.com".to_owned()
     }
 
-    fn renew(&self, _: &CallerEnvironment) {}
+    fn renew(&self, _: &CallerEnvironment) {
+        self.with(|account| account.renewals += 1);
+    }
 
     async fn callers_address(&self) -> Option<IpAddr> {
         self.with(|account| account.caller)

@@ -118,6 +118,7 @@ async fn a_caller_who_has_moved_is_let_in_and_the_old_address_shut_out() {
     scene.fake.with(|account| {
         let group = account.groups.values().next().unwrap();
         assert_eq!(group.clients, [ClientBlock::V4("203.0.113.1/32".to_owned())]);
+        assert_eq!(account.renewals, 0, "the credentials of the cluster's first caller may have ended since");
     });
 }
 
