@@ -65,7 +65,7 @@ def has_image(account: Account, state: Path, image: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_to(processors: float | None, state: Path) -> Iterator[None]:
-    """Have no host that boots within the context use more than so much of a processor, as machines with processors of their own.
+    """Hold each host that boots within the context to so much of a processor, as if it had one of its own.
 
     Args:
         processors: Of each host; None for as much as there is.
