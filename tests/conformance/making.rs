@@ -108,7 +108,7 @@ where
     for _ in BREAKS {
         match call().await {
             Err(error) if error.kind == ErrorKind::Transient => {
-                assert_eq!(error.residue, Residue::Possible, "{error}")
+                assert_eq!(error.residue, Residue::Possible, "{error}");
             }
             heard => return heard.unwrap(),
         }
