@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,17 @@ class Through:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        self.said += self.process.stdout
+        for line in self.process.stdout:
+            self.said.append(line)
+
+    def says(self, words: str, bound: float = 30) -> bool:
+        """Whether a line of the program has these words; waits for it `bound` seconds."""
+        deadline = time.monotonic() + bound
+        while not any(words in line for line in list(self.said)):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def __enter__(self) -> Through:
         """Itself."""
