@@ -243,6 +243,7 @@ impl Double {
             "report" => Ok(cloud.report()),
             "calls" => Ok(serde_json::json!(cloud.count_calls())),
             "log" => Ok(serde_json::json!(cloud.calls())),
+            "channels" => Ok(serde_json::json!(self.gateway.opened())),
             "leftovers" => Ok(serde_json::json!(cloud.leftovers())),
             _ => Err(ApiError::new("NotFound", format!("there is no {verb} to tell of")).status(404)),
         })

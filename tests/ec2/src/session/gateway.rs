@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     future::pending,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -41,6 +44,7 @@ type Socket = WebSocketStream<TokioIo<Upgraded>>;
 pub struct Gateway {
     /// By session; `None` cuts the connection.
     agents: Mutex<BTreeMap<String, UnboundedSender<Option<Socket>>>>,
+    opened: AtomicU64,
 }
 
 /// The session whose channel is opened at a path.
@@ -77,6 +81,12 @@ impl Gateway {
         });
         // An agent that has ended says so to whoever asks for the session.
         let _ = agent.send(Some(socket));
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many channels were opened so far, those that resume a session too.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Cuts every connection, as networks do; the sessions go on.
