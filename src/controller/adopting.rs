@@ -79,6 +79,7 @@ impl Fleet {
         }
         let here = &self.tools.installation;
         (record.wanted.machine, record.wanted.boot) = (here.machine.clone(), here.boot.clone());
+        provider.note_place(&mut record.wanted.context);
         failpoint("adopt.before-store");
         let secrets: Vec<_> = secrets.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let stored = self.tools.store.create_with_secrets(&record, &secrets).await;

@@ -47,9 +47,12 @@ impl Fleet {
             .filter_map(|record| record.as_ref().ok())
             .map(|record| record.wanted.uid.clone())
             .collect();
+        // Two profiles may lead to one account.
+        let mut told = BTreeSet::new();
         let orphans = found
             .into_iter()
-            .filter(|(_, managed)| !known.contains(&managed.cluster) && managed.age >= GRACE);
+            .filter(|(_, managed)| !known.contains(&managed.cluster) && managed.age >= GRACE)
+            .filter(|(_, managed)| told.insert((managed.cluster.clone(), managed.id.clone())));
         for (provider, managed) in orphans {
             let knowledge = Knowledge { age, unreadable };
             let adopted = if is_adoptable(&managed, &knowledge, sweep) {

@@ -216,6 +216,11 @@ impl Failures {
 }
 
 impl SlotEntry {
+    /// A slot of which no more is known.
+    pub fn new(incarnation: Incarnation, stage: Stage, since: Timestamp, template: TemplateHash) -> Self {
+        Self { incarnation, stage, since, template, unseen_since: None, machine: None, booting: None }
+    }
+
     /// Whether the slot's node counts towards its group's size.
     pub fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Intended | Stage::Launched | Stage::Registered)

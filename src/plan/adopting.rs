@@ -57,14 +57,10 @@ pub fn adopt(copy: ClusterRecord, world: &Observed, max_cost: Option<Money>, now
 
 fn group_of(copy: &ClusterRecord, group: &GroupName, nodes: &[&ObservedNode], now: Timestamp) -> GroupLedger {
     let entry = |node: &ObservedNode| SlotEntry {
-        incarnation: Incarnation(0),
-        // Whether it has registered is seen when its scheduler is asked.
-        stage: Stage::Launched,
-        since: now,
-        template: node.template.clone(),
-        unseen_since: None,
         machine: node.id.instance.clone().map(SlotMachine::Known),
         booting: node.machine.as_ref().and_then(|machine| machine.steps.last().cloned()),
+        // Whether it has registered is seen when its scheduler is asked.
+        ..SlotEntry::new(Incarnation(0), Stage::Launched, now, node.template.clone())
     };
     let slots = (0..).map(Slot).zip(nodes.iter().map(|node| entry(node))).collect();
     let size = copy.wanted.document.spec.group(group).and_then(crate::spec::WorkerGroupSpec::size);

@@ -107,16 +107,7 @@ impl Planner<'_> {
             stage = Stage::Launched;
             self.announce_restart(id);
         }
-        let (since, template, incarnation) = (self.now(), node.template.clone(), id.incarnation);
-        let entry = SlotEntry {
-            incarnation,
-            stage,
-            since,
-            template,
-            unseen_since: None,
-            machine: None,
-            booting: None,
-        };
+        let entry = SlotEntry::new(id.incarnation, stage, self.now(), node.template.clone());
         self.ledger.groups.entry(id.group.clone()).or_default().slots.insert(id.slot, entry);
     }
 
@@ -192,21 +183,8 @@ impl Planner<'_> {
         while self.observed(&id).is_some() && id.incarnation.next() != id.incarnation {
             id.incarnation = id.incarnation.next();
         }
-        let incarnation = id.incarnation;
-        let slots = &mut self.ledger.groups.entry(id.group).or_default().slots;
-        let (stage, template) = (Stage::Intended, template.clone());
-        slots.insert(
-            slot,
-            SlotEntry {
-                incarnation,
-                stage,
-                since: now,
-                template,
-                unseen_since: None,
-                machine: None,
-                booting: None,
-            },
-        );
+        let entry = SlotEntry::new(id.incarnation, Stage::Intended, now, template.clone());
+        self.ledger.groups.entry(id.group).or_default().slots.insert(slot, entry);
     }
 
     /// Makes the creating calls of all intents that have not been seen to have an effect.

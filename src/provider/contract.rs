@@ -108,6 +108,10 @@ pub trait Provider: Send + Sync {
         Ok(None)
     }
 
+    /// Notes in the context of a cluster's first caller by which way this provider reaches the place it is in: its own
+    /// may be lost, like a profile of another machine.
+    fn note_place(&self, _: &mut CallerContext) {}
+
     /// What is known of the way from this machine to the cluster's scheduler. Asks nobody.
     fn passage(&self, _cluster: &ClusterKey) -> Passage {
         Passage::default()

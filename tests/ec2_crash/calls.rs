@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use crewcall::{
-    model::{CallerEnvironment, InstanceId},
+    model::{CallerEnvironment, ClusterUid, InstanceId},
     provider::{
         ProviderError,
         ec2::{
@@ -192,14 +192,8 @@ impl Ec2Api for Calls {
         Ok(filled(&self.ec2("CreateFleet", &form(&fleet(call))).await?))
     }
 
-    async fn fleets(&self, of: &Belonging) -> Result<Vec<String>, ProviderError> {
-        let (key, value) = match of {
-            Belonging::Cluster(cluster) => (tag::CLUSTER_UID, cluster.as_str()),
-            Belonging::Launch(_, launch) => (tag::LAUNCH, launch.as_str()),
-            Belonging::Installation(id) => (tag::INSTALLATION, id.as_str()),
-            Belonging::Anybody => (tag::INSTALLATION, "*"),
-        };
-        let filters = [("resource-type", "fleet"), ("key", key), ("value", value)];
+    async fn fleets(&self, of: &ClusterUid) -> Result<Vec<String>, ProviderError> {
+        let filters = [("resource-type", "fleet"), ("key", tag::CLUSTER_UID), ("value", of.as_str())];
         let each = |(index, (name, value)): (usize, (&str, &str))| {
             let place = format!("Filter.{}", index + 1);
             [pair(&format!("{place}.Name"), name), pair(&format!("{place}.Value.1"), value)]

@@ -1,4 +1,4 @@
-//! A controller's disk is lost, and its cluster is not.
+//! A controller's disk is lost, and its cluster is not; also where another caller finds it.
 
 use std::fs;
 
@@ -39,14 +39,28 @@ fn a_cluster_whose_record_was_lost_is_taken_up_again_with_its_results() {
         fs::remove_dir_all(home.path("state/clusters")).unwrap();
         assert_eq!(home.ok(&["list", "-o", "name"]), "");
 
+        // Who finds it has other files than who made it: the first caller's profile is not there any more.
+        for file in ["config", "credentials"] {
+            let path = home.path("home/.aws").join(file);
+            let renamed = fs::read_to_string(&path)
+                .unwrap()
+                .replace("[default]", if file == "config" { "[profile finder]" } else { "[finder]" });
+            fs::write(path, renamed).unwrap();
+        }
+        let gc = |more: &[&str]| {
+            let mut gc = home.crewcall(&["gc", "--provider", "ec2"]);
+            gc.args(more).env("AWS_PROFILE", "finder");
+            run(gc).ok()
+        };
+
         // Machines that are younger than half a minute may belong to a create that is under way: nothing is said of them.
         let told = until("machines that are old enough", || {
-            let told = home.ok(&["gc", "--provider", "ec2", "--dry-run"]);
+            let told = gc(&["--dry-run"]);
             (!told.is_empty()).then_some(told)
         });
         assert!(told.contains("would be taken up again: 3 machines of cluster demo"), "{told}");
         assert!(told.contains("an hour"), "what it costs: {told}");
-        let told = home.ok(&["gc", "--provider", "ec2"]);
+        let told = gc(&[]);
         assert!(told.contains("taken up again: 3 machines of cluster demo"), "{told}");
         until("the cluster to be ready again", || (home.view("demo")["phase"] == "Ready").then_some(()));
         assert_eq!(run(home.client("demo", FIND)).ok().trim(), "still here");

@@ -138,7 +138,8 @@ def test_a_worker_whose_scheduler_has_gone_ends_at_once(cluster: Cluster, connec
     connect(1).close()
     cluster.host.kill(cluster.scheduler)
     cluster.terminate(0)
-    assert cluster.exit_code(0, 10) in (0, 76)
+    # By the signal: the worker had noticed by itself, and was past everything that could handle it.
+    assert cluster.exit_code(0, 10) in (0, 76, -signal.SIGTERM)
 
 
 def test_an_actor_cannot_move_and_the_exit_code_says_so(cluster: Cluster, connect: Any) -> None:

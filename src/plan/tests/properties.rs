@@ -86,7 +86,7 @@ fn entry(time: BoxedStrategy<Timestamp>) -> impl Strategy<Value = SlotEntry> {
     (0..4u32, stage(), time.clone(), template, proptest::option::of(time)).prop_map(
         |(incarnation, stage, since, template, unseen_since)| {
             let incarnation = Incarnation(incarnation);
-            SlotEntry { incarnation, stage, since, template, unseen_since, machine: None, booting: None }
+            SlotEntry { unseen_since, ..SlotEntry::new(incarnation, stage, since, template) }
         },
     )
 }

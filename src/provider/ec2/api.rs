@@ -10,7 +10,7 @@ use super::{
     observe::SeenInstance,
 };
 use crate::{
-    model::{CallerEnvironment, ClusterUid, InstanceId, LaunchId},
+    model::{CallerEnvironment, ClusterUid, Ec2Context, InstanceId, LaunchId},
     provider::ProviderError,
 };
 
@@ -19,6 +19,11 @@ use crate::{
 pub trait Ec2Api: Send + Sync {
     /// The region that is asked.
     fn region(&self) -> &str;
+
+    /// Which account and region, and where credentials for them are found; `None`: of an account that is imagined.
+    fn context(&self) -> Option<&Ec2Context> {
+        None
+    }
 
     /// The address of AWS Systems Manager, as machines of the region reach it.
     fn machines_ssm(&self) -> String;
@@ -48,7 +53,7 @@ pub trait Ec2Api: Send + Sync {
     async fn create_fleet(&self, call: &FleetCall) -> Result<Filled, ProviderError>;
 
     /// Ids of the records of fleets, by their tags. Those that are deleted may be among them.
-    async fn fleets(&self, of: &Belonging) -> Result<Vec<String>, ProviderError>;
+    async fn fleets(&self, of: &ClusterUid) -> Result<Vec<String>, ProviderError>;
 
     /// Removes records of fleets, at most 25 in one call, and what instances they have; those that are gone are removed.
     async fn delete_fleets(&self, fleets: &[String]) -> Result<(), ProviderError>;

@@ -294,13 +294,17 @@ async fn by_fleet(
     (security_group, tags): (&str, &BTreeMap<String, String>),
 ) -> Result<(), ProviderError> {
     let (template, fleet) = fleet_trial(document, (cluster, group), choice, (security_group, tags.clone()));
-    api.create_template(&template).await?;
-    let tried = api.attempt(Trial::Fleet(&fleet)).await;
-    api.delete_template(&template.name).await?;
+    let tried = match api.create_template(&template).await {
+        Ok(()) => api.attempt(Trial::Fleet(&fleet)).await,
+        Err(error) => Err(error),
+    };
+    // Also where the creating reply was lost; and what was found wrong first is what is told.
+    let removed = api.delete_template(&template.name).await;
+    tried?;
+    removed?;
     // What is there is looked for when a cluster is removed.
     api.templates(&Belonging::Cluster(cluster.uid.clone())).await?;
-    api.fleets(&Belonging::Cluster(cluster.uid.clone())).await?;
-    tried
+    api.fleets(&cluster.uid).await.map(drop)
 }
 
 /// What is done with machines that are there.

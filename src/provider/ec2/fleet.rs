@@ -113,11 +113,10 @@ pub async fn remove(
     cluster: &ClusterUid,
     seen: &[SeenInstance],
 ) -> Result<(), ProviderError> {
-    let of = Belonging::Cluster(cluster.clone());
     // Fleets without machines tell of themselves by their tags; what has just been made may not be shown yet.
     let mut fleets: BTreeSet<String> =
         seen.iter().filter_map(|one| one.tags.get(tag::FLEET).cloned()).collect();
-    fleets.extend(api.fleets(&of).await?);
+    fleets.extend(api.fleets(cluster).await?);
     let ended = memories.with(cluster, |memory| memory.ended_fleets.clone());
     let fleets: Vec<String> = fleets.difference(&ended).cloned().collect();
     for batch in fleets.chunks(BATCH) {
@@ -125,7 +124,9 @@ pub async fn remove(
         memories.with(cluster, |memory| memory.ended_fleets.extend(batch.iter().cloned()));
     }
     let mut templates = memories.with(cluster, |memory| memory.tried_templates.clone());
-    templates.extend(api.templates(&of).await?.into_iter().map(|template| template.name));
+    templates.extend(
+        api.templates(&Belonging::Cluster(cluster.clone())).await?.into_iter().map(|template| template.name),
+    );
     for name in templates {
         match api.delete_template(&name).await {
             Err(error) if error.kind != ErrorKind::NotFound => return Err(error),

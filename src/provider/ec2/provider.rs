@@ -22,8 +22,8 @@ use super::{
 use crate::{
     engine::Launch,
     model::{
-        AnchorState, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId, Launching, NodeName,
-        Observed, ObservedNode, Passage,
+        AnchorState, CallerContext, CallerEnvironment, ClusterKey, ClusterUid, ErrorKind, InstanceId,
+        Launching, NodeName, Observed, ObservedNode, Passage,
     },
     provider::{
         AnchorRequest, Caller, Capabilities, FORWARDER, LaunchRequest, Launched, LogRequest, LogStream,
@@ -201,6 +201,12 @@ impl Provider for Ec2Provider {
         api.groups(&Belonging::Installation(self.installation()?)).await?;
         let cluster_environment = prepare::image(cluster, caller, progress).await?;
         Ok(Prepared { cluster_environment, interpreter: None })
+    }
+
+    fn note_place(&self, context: &mut CallerContext) {
+        if let Some(here) = self.api().context() {
+            context.ec2 = Some(here.clone());
+        }
     }
 
     fn renew(&self, environment: &CallerEnvironment) {

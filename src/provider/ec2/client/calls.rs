@@ -24,7 +24,7 @@ use super::{
     },
 };
 use crate::{
-    model::{CallerEnvironment, Ec2Context, ErrorKind, InstanceId},
+    model::{CallerEnvironment, ClusterUid, Ec2Context, ErrorKind, InstanceId},
     provider::{
         ProviderError,
         ec2::{
@@ -38,11 +38,15 @@ use crate::{
 #[async_trait]
 impl Ec2Api for Ec2Client {
     fn region(&self) -> &str {
-        &self.context().region
+        &self.place().region
+    }
+
+    fn context(&self) -> Option<&Ec2Context> {
+        Some(self.place())
     }
 
     fn machines_ssm(&self) -> String {
-        let Ec2Context { region, endpoint, .. } = self.context();
+        let Ec2Context { region, endpoint, .. } = self.place();
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         endpoint.clone().unwrap_or_else(|| format!("https://ssm.{region}.{domain}"))
     }
@@ -107,7 +111,7 @@ impl Ec2Api for Ec2Client {
         Ok(filled(&answer))
     }
 
-    async fn fleets(&self, of: &Belonging) -> Result<Vec<String>, ProviderError> {
+    async fn fleets(&self, of: &ClusterUid) -> Result<Vec<String>, ProviderError> {
         const ACTION: &str = "ec2:DescribeTags";
         // Instant fleets are described to those only who know their ids.
         let call = self.ec2().await?.describe_tags().set_filters(Some(fleet_filters(of)));

@@ -27,11 +27,11 @@ use super::{
     shapes::{count, plain_tags, sdk_tags, tagged},
 };
 use crate::{
-    model::InstanceId,
+    model::{ClusterUid, InstanceId},
     provider::{
         ProviderError,
         ec2::{
-            api::{Belonging, Filled, PoolRefusal, SeenTemplate},
+            api::{Filled, PoolRefusal, SeenTemplate},
             build::{FleetCall, LaunchData, Market, Place, Pool, TemplateCall},
             error::{Refusal, refused},
             names::tag,
@@ -191,20 +191,11 @@ fn pool(overrides: &FleetLaunchTemplateOverrides) -> String {
     }
 }
 
-/// By the row of a tag that says whose it is.
-pub(super) fn fleet_filters(of: &Belonging) -> Vec<Filter> {
-    let (key, value) = match of {
-        Belonging::Cluster(cluster) => (tag::CLUSTER_UID, Some(cluster.as_str())),
-        Belonging::Launch(_, launch) => (tag::LAUNCH, Some(launch.as_str())),
-        Belonging::Installation(installation) => (tag::INSTALLATION, Some(installation.as_str())),
-        Belonging::Anybody => (tag::INSTALLATION, None),
-    };
-    let by = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
-    [("resource-type", "fleet"), ("key", key)]
-        .into_iter()
-        .chain(value.map(|value| ("value", value)))
-        .map(|(name, value)| by(name, value))
-        .collect()
+/// By the row of the tag that says of which cluster they are.
+pub(super) fn fleet_filters(of: &ClusterUid) -> Vec<Filter> {
+    [("resource-type", "fleet"), ("key", tag::CLUSTER_UID), ("value", of.as_str())]
+        .map(|(name, value)| Filter::builder().name(name).values(value).build())
+        .into()
 }
 
 /// The first record that was not removed though it could have been.

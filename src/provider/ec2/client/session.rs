@@ -86,7 +86,7 @@ impl Ec2Client {
     }
 
     /// Which account and region.
-    pub(super) fn context(&self) -> &Ec2Context {
+    pub(super) fn place(&self) -> &Ec2Context {
         &self.context
     }
 

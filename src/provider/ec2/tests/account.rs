@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::now;
 use crate::{
-    model::{CallerEnvironment, ErrorKind, InstanceId},
+    model::{CallerEnvironment, ClusterUid, ErrorKind, InstanceId},
     provider::{
         ProviderError,
         ec2::{
@@ -197,9 +197,10 @@ impl Ec2Api for Fake {
         })
     }
 
-    async fn fleets(&self, of: &Belonging) -> Result<Vec<String>, ProviderError> {
+    async fn fleets(&self, of: &ClusterUid) -> Result<Vec<String>, ProviderError> {
         self.call("fleets", |account| {
-            let fitting = account.fleets.iter().filter(|(_, tags)| fits(tags, of));
+            let fitting =
+                account.fleets.iter().filter(|(_, tags)| fits(tags, &Belonging::Cluster(of.clone())));
             Ok(fitting.map(|(id, _)| id.clone()).collect())
         })
     }
